@@ -1,0 +1,16 @@
+"""Constants of the suite, each with its unit and source."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; the values torchvision's weights were trained with
+IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_WEIGHTS_SIZE = 224  # px a side
+
+MOMENTUM = 0.9  # SGD and LARS
+LARS_TRUST = 0.001  # You et al. 2017, "trust coefficient"
+MILESTONE_GAMMA = 0.2  # rate factor at each milestone (Zagoruyko & Komodakis 2016, section 3)
+
+KNN_NEIGHBOURS = 20  # k
+KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
+KNN_IMAGES = 6000  # at most so many labelled images, four fifths of them as neighbours, the rest as queries
+
+EVAL_BATCH_SIZE = 256  # images; train.py and test.py share it so that their accuracies agree to the last digit
+FEATURE_DIM = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}

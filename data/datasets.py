@@ -1,0 +1,174 @@
+"""Datasets by name: which images, which labels, which split, and where they come from."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from conf import global_settings as settings
+from data.sources import ArraySource, FolderSource
+from data.store import open_store
+
+
+class Dataset(NamedTuple):
+    """image_size in px a side; mean, std of RGB in [0, 1]; unlabelled: the split that pre-training reads."""
+
+    image_size: int
+    mean: tuple
+    std: tuple
+    unlabelled: str = "train"
+
+
+_CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+_CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+_STL10 = ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713))
+DATASETS = {
+    "digits": Dataset(32, (0.307,) * 3, (0.352,) * 3, "pretrain"),
+    "cifar100": Dataset(32, *_CIFAR100),
+    "cifar10": Dataset(32, *_CIFAR10),
+    "stl10": Dataset(96, *_STL10, "unlabeled"),
+    "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
+    "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
+}
+DIGITS_TRAIN_PER_CLASS = 40
+
+
+class Split(NamedTuple):
+    """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by label."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple
+
+
+def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0):
+    """Open one split of a dataset, decoding it into the store at its first use.
+
+    Args:
+        name: a key of DATASETS. split: "pretrain" (what pre-training reads), "train" or "test".
+        size: px a side of the stored images, None for the dataset's own.
+        ratio: share of the images in (0, 1]; see `stratified`.
+    Returns: Split.
+    Raises: FileNotFoundError where the images are missing, ValueError where they are wrong.
+    """
+    dataset, data_dir = DATASETS[name], Path(data_dir)
+    split = dataset.unlabelled if split == "pretrain" else split
+    size = size or dataset.image_size
+    if name == "digits":
+        return _subset(_digits(split, size), ratio, seed)
+    make_source, watched, classes = _locate(name, split, data_dir)
+    folder = data_dir / "store" / f"{name}-{split}-{size}px"
+    rows = None
+    if ratio < 1:
+        source = make_source()
+        rows = stratified(source.labels, ratio, seed)
+        make_source = lambda: source  # noqa: E731  the listing just made is not made again
+    store = open_store(folder, make_source, size, directories=watched, rows=rows, workers=workers,
+                       max_bad_images=max_bad_images)
+    rows = np.flatnonzero(store.present) if rows is None else rows[store.present[rows]]
+    everything = len(rows) == len(store.labels)
+    images = store.images if everything else Rows(store.images, rows)
+    return Split(images, store.labels[rows], tuple(store.classes))
+
+
+class Rows:
+    """Some rows of an array, indexed like an array of their own without copying them."""
+
+    def __init__(self, array, rows):
+        self.array, self.rows = array, rows
+        self.shape = (len(rows), *array.shape[1:])
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.array[self.rows[index]]
+
+
+def stratified(labels, ratio, seed):
+    """Pick a share of every class: seeded, and a smaller ratio's rows are among a larger one's.
+
+    Args: labels: int64 (N,). ratio: in (0, 1]; every class keeps at least one image.
+    Returns: int64 row numbers, ascending.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    picked = []
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        picked.append(rows[:max(1, round(len(rows) * ratio))])
+    return np.sort(np.concatenate(picked))
+
+
+def _subset(split, ratio, seed):
+    if ratio == 1:
+        return split
+    rows = stratified(split.labels, ratio, seed)
+    return Split(split.images[rows], split.labels[rows], split.classes)
+
+
+def _digits(split, size):
+    """scikit-learn's 1797 scanned digits: 0-4 for pre-training, 5-9 with few labels for the task."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+    digits = load_digits()
+    wanted = digits.target < 5 if split == "pretrain" else digits.target >= 5
+    grey, labels = digits.images[wanted], digits.target[wanted].astype(np.int64)
+    first = labels.min()
+    labels, classes = labels - first, tuple(str(first + k) for k in range(5))
+    if split != "pretrain":
+        rank = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
+        chosen = (rank < DIGITS_TRAIN_PER_CLASS) == (split == "train")
+        grey, labels = grey[chosen], labels[chosen]
+    scaled = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((size, size), Image.BICUBIC)
+              for image in grey]
+    return Split(np.repeat(np.stack(scaled)[..., None], 3, axis=3), labels, classes)
+
+
+def _locate(name, split, data_dir):
+    """How to list a split, which paths tell that it changed, and its class names if known already."""
+    root = data_dir if name == "folder" else data_dir / name
+    if name in ("cifar10", "cifar100", "stl10") and not (root / "train").is_dir():
+        return (lambda: _torchvision(name, split, data_dir)), [data_dir / _ARCHIVES[name]], None
+    if name == "folder" and split == "train" and not (root / "train").is_dir():
+        return (lambda: FolderSource.unlabelled(root)), [root], None
+    if not (root / split).is_dir():
+        hint = " (tests and training read this split)" if split == "test" else ""
+        raise FileNotFoundError(f"no images of {name}: expected {root / split}/<class>/*{hint}; "
+                                "put them there or name another folder with --data-dir")
+    if split == "unlabeled":
+        return (lambda: FolderSource.unlabelled(root / split)), [root / split], None
+    if split == "test":
+        classes = tuple(sorted(p.name for p in (root / "train").iterdir() if p.is_dir()))
+        return (lambda: FolderSource.labelled(root / split, classes=classes)), [root / split], classes
+    return (lambda: FolderSource.labelled(root / split)), [root / split], None
+
+
+_ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "stl10": "stl10_binary"}
+
+
+def _torchvision(name, split, data_dir):
+    """torchvision's own reader, which checks the files' md5 and downloads what is missing."""
+    import torchvision
+    try:
+        if name == "stl10":
+            data = torchvision.datasets.STL10(str(data_dir), split=split, download=True)
+            return ArraySource(data.data.transpose(0, 2, 3, 1).copy(), data.labels.astype(np.int64),
+                               tuple(data.classes))
+        kind = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+        data = kind(str(data_dir), train=split == "train", download=True)
+    except (OSError, RuntimeError) as error:
+        raise FileNotFoundError(f"{name} is neither in {data_dir} nor could it be downloaded ({error}); "
+                                f"put {_ARCHIVES[name]} or {name}/train and test there") from error
+    return ArraySource(data.data, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
+
+
+def hold_out(labels, ratio, seed):
+    """Split rows into a training and a validation part, class by class.
+
+    Returns: (training rows, validation rows), both int64 ascending; validation is empty for ratio 0.
+    """
+    if ratio == 0:
+        return np.arange(len(labels)), np.arange(0)
+    validation = stratified(labels, ratio, seed)
+    return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -1,0 +1,312 @@
+"""Compare the runs in res/ as tables and figures; epochs and settings are chosen on validation."""
+
+import argparse
+import csv
+import fnmatch
+import math
+import re
+import statistics
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import report_figures
+from report_figures import best_of, mean_std, written
+
+TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
+                 "test_accuracy test_top5_accuracy images_per_second seconds").split()
+PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
+                    "seconds").split()
+NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
+RUN_NAME = re.compile(
+    r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
+    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
+    rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
+PLANNED_EPOCHS = re.compile(r"^\s*[\"']?epochs[\"']?:\s*(\d+)", re.MULTILINE)
+SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
+             "last epoch where no validation accuracy was written. Nothing is chosen on the test "
+             "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
+
+
+class Setting(NamedTuple):
+    """What a run varies apart from its seed; `ratio` None means the run name has none."""
+    pretraining: bool
+    data: str
+    labels: float
+    model_type: str
+    optimizer: str
+    lr: float
+    batch_size: int
+    ratio: float | None
+
+
+class Run(NamedTuple):
+    """One CSV: `rows` are dicts column -> number or None, by rising epoch."""
+    setting: Setting
+    seed: int
+    rows: list
+    planned: int
+
+
+class Result(NamedTuple):
+    """All seeds of one setting; `test` and `val` are (mean, standard deviation), each may be None."""
+    setting: Setting
+    runs: list
+    chosen: list
+    test: tuple
+    val: tuple
+    status: str
+
+
+def parse_name(stem):
+    """Split a CSV's name without `.csv` into (Setting, seed, run name).
+
+    Raises: ValueError if the name is none that pretrain.py or train.py writes.
+    """
+    match = RUN_NAME.fullmatch(stem)
+    if not match:
+        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
+                         "-bs<batch size>[-ratio<ratio>][-labels<ratio>][-seed<seed>]")
+    ratio = None if match["ratio"] is None else float(match["ratio"])
+    setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
+                      match["model_type"], match["optimizer"], float(match["lr"]),
+                      int(match["batch_size"]), ratio)
+    return setting, int(match["seed"] or 0), match["run"]
+
+
+def parse_row(header, line, columns):
+    """One CSV line as a dict column -> float or None (an empty cell); `epoch` is an int.
+
+    Raises: ValueError on a missing or non-numeric cell, an epoch below 1, an accuracy outside [0, 1].
+    """
+    cells = line.split(",")
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} of {len(header)} cells")
+    row = {name: float(cell) if cell.strip() else None
+           for name, cell in zip(header, cells) if name in columns}
+    if row["epoch"] is None or row["epoch"] < 1 or not row["epoch"].is_integer():
+        raise ValueError(f"epoch {row['epoch']} is no whole number from 1")
+    for name, value in row.items():
+        if name.endswith("accuracy") and value is not None and (value < 0 or value > 1):
+            raise ValueError(f"{name} {value} is no fraction in [0, 1]")
+    return {**row, "epoch": int(row["epoch"])}
+
+
+def read_rows(path, columns):
+    """The whole rows of a CSV up to the first bad line, and a complaint about the rest or None.
+
+    A repeated epoch is a resumed run's: the rows written later count.
+    Raises: ValueError if the file is no text, has another header or no whole row; OSError.
+    """
+    try:
+        *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError("it is no text file") from None
+    header = lines[0].split(",") if lines else []
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise ValueError(f"its header lacks {missing[0]}" if header else "it is empty")
+    rows, complaint = [], "the last line is half-written" if torn else None
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            row = parse_row(header, line, columns)
+        except ValueError as error:
+            complaint = f"line {number}: {error}"
+            break
+        while rows and rows[-1]["epoch"] >= row["epoch"]:
+            rows.pop()
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"no whole row ({complaint or 'only a header'})")
+    return rows, complaint
+
+
+def planned_epochs(config):
+    """The `epochs` of a run's config.yml, or None where the file or the key is absent."""
+    try:
+        match = PLANNED_EPOCHS.search(config.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return int(match[1]) if match else None
+
+
+def read_runs(folder, name_filter):
+    """Every usable run of a folder of CSVs; what is not usable is named on stderr.
+
+    Raises: FileNotFoundError if there is no such folder; ValueError if no CSV in it is usable.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}: run train.py first, or point --res to it")
+    runs = []
+    for path in sorted(folder.glob("*.csv")):
+        if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
+            continue
+        try:
+            setting, seed, run = parse_name(path.stem)
+            rows, complaint = read_rows(path, PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS)
+        except (ValueError, OSError) as error:
+            print(f"skipped {path}: {error}", file=sys.stderr)
+            continue
+        if complaint:
+            print(f"{path}: {complaint}; used up to epoch {rows[-1]['epoch']}", file=sys.stderr)
+        config = folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"
+        runs.append(Run(setting, seed, rows, planned_epochs(config) or rows[-1]["epoch"]))
+    if not runs:
+        raise ValueError(f"no usable CSV in {folder} (--name-filter {name_filter!r}): run train.py first")
+    return runs
+
+
+def diverged(row):
+    """Whether a loss of this row is NaN or infinite."""
+    return any(not math.isfinite(value) for name, value in row.items()
+               if name.endswith("loss") and value is not None)
+
+
+def choose_epoch(rows):
+    """The row with the best validation accuracy (the first of equals), else the last; or None.
+
+    Rows with a non-finite loss do not count; None means that there are no others.
+    """
+    finite = [row for row in rows if not diverged(row)]
+    judged = [row for row in finite if written([row], "val_accuracy")]
+    return max(judged, key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
+
+
+def summarise(setting, runs):
+    """The seeds of one setting as a Result; its status is that of the run that went worst."""
+    chosen = [row for row in (choose_epoch(run.rows) for run in runs) if row]
+    states = ["diverged" if any(map(diverged, run.rows)) else
+              "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
+    worst = min(states, key=("diverged", "unfinished", "done").index)
+    share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
+    return Result(setting, runs, chosen, mean_std(written(chosen, "test_accuracy")),
+                  mean_std(written(chosen, "val_accuracy")), worst + share)
+
+
+def order(result):
+    """Sort key: test accuracy descending, absent ones last, then the setting."""
+    setting = result.setting._replace(ratio=result.setting.ratio or 0.0)
+    return -result.test[0] if result.test[0] is not None else math.inf, setting
+
+
+def record(result):
+    """One line of results.csv: a dict column -> number, text or None."""
+    setting, lasts = result.setting, [run.rows[-1]["epoch"] for run in result.runs]
+    seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
+    return {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
+            "optimizer": setting.optimizer, "learning_rate": setting.lr,
+            "batch_size": setting.batch_size, "pretraining_sample_ratio": setting.ratio,
+            "test_accuracy": result.test[0], "test_accuracy_std": result.test[1],
+            "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
+            "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
+            "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
+            "epochs_done": min(lasts), "epochs_planned": max(run.planned for run in result.runs),
+            "seeds": len(result.runs), "seconds_per_run": round(statistics.fmean(seconds), 1),
+            "status": result.status}
+
+
+def accuracy_text(mean, std):
+    """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
+    return "-" if mean is None else f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else "")
+
+
+def cells(result):
+    """One line of the printed table: a dict heading -> text."""
+    values, setting = record(result), result.setting
+    minutes, seconds = divmod(round(values["seconds_per_run"]), 60)
+    head = {"Setting": setting.model_type, "Optimizer": setting.optimizer,
+            "Learning rate": f"{setting.lr:g}", "Batch size": f"{setting.batch_size}",
+            "Pre-training sample ratio": "-" if setting.ratio is None else f"{setting.ratio:g}"}
+    tail = {"Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
+            "Seeds": f"{values['seeds']}",
+            "Time per run": f"{minutes // 60}:{minutes % 60:02}:{seconds:02}",
+            "Status": result.status}
+    if not setting.pretraining:
+        return {**head, "Test accuracy": accuracy_text(*result.test),
+                "Validation accuracy": accuracy_text(*result.val), **tail}
+    means = {name: mean_std(written(result.chosen, name)) for name in PRETRAIN_COLUMNS[2:5]}
+    return {"Pre-training": head.pop("Setting"), "Data": setting.data, **head,
+            "Loss": accuracy_text(*means["loss"]),
+            "Contrast accuracy": accuracy_text(*means["contrast_accuracy"]),
+            "k-NN accuracy": accuracy_text(*means["knn_accuracy"]), **tail}
+
+
+def layout(results):
+    """Results as an aligned Markdown table, readable as plain text too."""
+    rows = [cells(result) for result in results]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
+    return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
+                     for line in lines)
+
+
+def section(title, results, figures):
+    """The Markdown of one dataset: the best of each method, figures, then every setting."""
+    best = sorted(best_of(results).values(), key=order)
+    parts = [f"## {title}"]
+    if best:
+        parts += ["Each method at its setting with the best validation accuracy:", layout(best)]
+    parts += [f"![{name}]({name}.png)" for name in figures]
+    return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
+
+
+def write_report(results, data, out):
+    """Write results.md, results.csv and the figures into `out`; return the Markdown.
+
+    Raises: ValueError if `data` is given and no training run is of it; OSError.
+    """
+    trained = sorted((r for r in results if not r.setting.pretraining), key=order)
+    picked = [r for r in trained if data in (None, r.setting.data)]
+    if data and not picked:
+        names = sorted({r.setting.data for r in trained})
+        raise ValueError(f"no training run of {data}; there are: {', '.join(names) or 'none'}")
+    out.mkdir(parents=True, exist_ok=True)
+    parts, groups = ["# Results", SELECTION], sorted({r.setting[1:3] for r in picked})
+    for name, labels in groups:
+        group = [r for r in picked if r.setting[1:3] == (name, labels)]
+        title = name + (f", label ratio {labels:g}" if labels != 1 else "")
+        suffix = "_" + title.replace(", label ratio ", "-labels") if len(groups) > 1 else ""
+        for model_type in sorted({r.setting.model_type for r in group} - set(best_of(group))):
+            print(f"{title}: {model_type} has no best setting: all diverged, or several have no "
+                  "validation accuracy (train.py --val-ratio)", file=sys.stderr)
+        parts.append(section(title, group, report_figures.write_all(group, title, out, suffix)))
+    pretrained = sorted((r for r in results if r.setting.pretraining), key=order)
+    parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
+    with open(out / "results.csv", "w", newline="", encoding="utf-8") as file:
+        lines = [record(result) for result in picked]
+        writer = csv.DictWriter(file, record((picked or pretrained)[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    text = "\n\n".join(parts) + "\n"
+    (out / "results.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def build_parser():
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--res", type=Path, default=Path("res"), help="folder of CSVs (default: res)")
+    parser.add_argument("--out", type=Path, help="folder to write report/ into (default: as --res)")
+    parser.add_argument("--data", help="only training runs on this dataset (default: a section each)")
+    parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
+                        help="only CSVs with this in their name; * and ? stand for any characters")
+    return parser
+
+
+def main(argv=None):
+    args = build_parser().parse_args(argv)
+    try:
+        by_setting = {}
+        for run in read_runs(args.res, args.name_filter):
+            by_setting.setdefault(run.setting, []).append(run)
+        results = [summarise(setting, runs) for setting, runs in by_setting.items()]
+        out = (args.out or args.res) / "report"
+        text = write_report(results, args.data, out)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(re.sub(r"!\[.*\n\n", "", text) + f"\nwrote {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

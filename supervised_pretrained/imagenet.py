@@ -1,0 +1,40 @@
+"""ImageNet weights through the pretrainedmodels package."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from conf import global_settings as settings
+
+
+def imagenet_weights(arch):
+    """Load (downloading once) the ImageNet weights of an architecture.
+
+    The file lies where the package's own loader looks: torch.hub's folder, which follows TORCH_HOME.
+    Returns: (state dict with the package's key names, dict of mean, std and image_size).
+    Raises: FileNotFoundError if it can be neither found nor downloaded, ValueError if its hash is wrong.
+    """
+    import pretrainedmodels
+    preset = pretrainedmodels.pretrained_settings[arch]["imagenet"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(preset["url"])
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(preset["url"], str(path), _hash_prefix(path))
+        except (OSError, RuntimeError) as error:
+            raise FileNotFoundError(f"ImageNet weights are not at {path} and could not be downloaded from "
+                                    f"{preset['url']} ({error}); put the file there") from error
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(_hash_prefix(path)):
+        raise ValueError(f"{path}: its SHA-256 starts with {digest[:8]}, not with {_hash_prefix(path)} as its "
+                         "name says; delete it to download it again")
+    model = getattr(pretrainedmodels, arch)(num_classes=1000, pretrained="imagenet")
+    return model.state_dict(), {"mean": tuple(model.mean), "std": tuple(model.std),
+                                "image_size": settings.IMAGENET_WEIGHTS_SIZE, "stem": "7x7"}
+
+
+def _hash_prefix(path):
+    return re.search(r"-([0-9a-f]{8,})\.", path.name).group(1)

@@ -1,0 +1,151 @@
+"""All three programs over all five methods on a handful of images."""
+
+import csv
+import shutil
+
+import pytest
+import torch
+
+import checkpoint
+import pretrain
+import test as test_program
+import train
+import utils
+from functions import MODEL_TYPES
+
+
+def run(program, root, *arguments):
+    common = ["--data-dir", str(root / "data"), "--output-dir", str(root)]
+    return utils.run_program(program.main, [*arguments, *common])
+
+
+def pretrain_one(root, model_type, *arguments):
+    return run(pretrain, root, "--model_type", model_type, "--epochs", "1", "--sample-ratio", "1", "--batch-size", "9",
+               "--image-size", "32", "--stem", "7x7", *arguments)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+TRAIN = ("--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2")
+
+
+@pytest.fixture
+def pretrained(image_folder):
+    for model_type in pretrain.PRETRAININGS:
+        assert pretrain_one(image_folder, model_type) == 0
+    return image_folder
+
+
+def start_from(root, model_type):
+    kind = MODEL_TYPES[model_type]
+    if kind.weights == "none":
+        return []
+    path = checkpoint.newest(root / "checkpoint" / kind.pretraining)
+    return ["--pretrained-model-path", str(path)]
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_method_end_to_end(pretrained, capsys, model_type):
+    root = pretrained
+    arguments = ["--model-type", model_type, *TRAIN, *start_from(root, model_type)]
+    assert run(train, root, *arguments) == 0
+    log, = (root / "res").glob(f"{model_type}_*.csv")
+    first = rows_of(log)
+    assert [row["epoch"] for row in first] == ["1", "2"]
+    assert tuple(first[0]) == train.COLUMNS and all(first[-1].values())
+
+    capsys.readouterr()
+    assert run(test_program, root, "--model-type", model_type) == 0
+    assert f"test accuracy {first[-1]['test_accuracy']}," in capsys.readouterr().out
+
+    assert run(train, root, *arguments) == 0
+    timed = ("images_per_second", "seconds")
+    assert [{k: v for k, v in row.items() if k not in timed} for row in rows_of(log)] == \
+        [{k: v for k, v in row.items() if k not in timed} for row in first]
+
+    if MODEL_TYPES[model_type].weights != "none":
+        trained, = (root / "checkpoint" / model_type).glob("*/last.pth")
+        before = checkpoint.backbone_weights(start_from(root, model_type)[1])[0]
+        after = checkpoint.backbone_weights(trained)[0]
+        same = all(torch.equal(before[key], after[key]) for key in before)
+        assert same == MODEL_TYPES[model_type].frozen
+
+
+@pytest.mark.parametrize("model_type", ["Supervised", "SelfSupervisedPretrained"])
+def test_resume_equals_an_uninterrupted_run(pretrained, model_type):
+    root = pretrained
+    arguments = ["--model-type", model_type, *TRAIN, "--scheduler", "constant", *start_from(root, model_type)]
+    assert run(train, root, *arguments) == 0
+    last, = (root / "checkpoint" / model_type).glob("*/last.pth")
+    whole = checkpoint.read(last)["model"]
+    shutil.rmtree(last.parent)
+    assert run(train, root, *arguments, "--epochs", "1") == 0
+    assert run(train, root, *arguments, "--resume") == 0
+    parts = checkpoint.read(last)["model"]
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    assert run(train, root, *arguments, "--resume", "--lr", "0.02") == 1
+
+
+def test_newest_pretraining_checkpoint_is_taken(pretrained, capsys):
+    assert run(train, pretrained, "--model-type", "SelfSupervisedPretrained", *TRAIN) == 0
+    assert "starting from" in capsys.readouterr().out
+
+
+WRONG = {
+    "unknown data": (["--model-type", "Supervised", "--data", "mnist"], 2, "mnist"),
+    "unknown model type": (["--model-type", "Other"], 2, "Other"),
+    "no model type": ([], 2, "model-type"),
+    "negative rate": (["--model-type", "Supervised", "--lr", "-1"], 2, "above 0"),
+    "rate in words": (["--model-type", "Supervised", "--lr", "fast"], 2, "not a number"),
+    "ratio above one": (["--model-type", "Supervised", "--label-ratio", "1.5"], 2, "at most 1"),
+    "ratio of zero": (["--model-type", "Supervised", "--label-ratio", "0"], 2, "above 0"),
+    "resume in words": (["--model-type", "Supervised", "--resume", "maybe"], 2, "neither True nor False"),
+    "batch too large": (["--model-type", "Supervised", "--batch-size", "999"], 1, "larger than"),
+    "no such device": (["--model-type", "Supervised", "--device", "cuda:77"], 1, "cuda:77"),
+    "no pre-training": (["--model-type", "SelfSupervisedPretrained"], 1, "pretrain.py"),
+    "no such checkpoint": (["--model-type", "Supervised", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
+    "nothing to resume": (["--model-type", "Supervised", "--resume", "True"], 1, "no checkpoint"),
+    "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line(image_folder, capsys, case):
+    arguments, status, message = WRONG[case]
+    try:
+        found = run(train, image_folder, *arguments)
+    except SystemExit as exit_:
+        found = exit_.code
+    error = capsys.readouterr().err.strip().splitlines()
+    assert found == status
+    assert error[-1].startswith("error: ") and message in error[-1] and len(error) == 1
+
+
+def test_broken_checkpoints(image_folder, capsys, tmp_path):
+    def start(path):
+        status = run(train, image_folder, "--model-type", "Supervised", "--pretrained-model-path", str(path), *TRAIN)
+        return status, capsys.readouterr().err.strip()
+    half = tmp_path / "half.pth"
+    torch.save({"model": {}}, half)
+    half.write_bytes(half.read_bytes()[:100])
+    assert start(half)[0] == 1
+    other = tmp_path / "other.pth"
+    from supervised.resnet import resnet
+    torch.save(resnet("resnet34", 10, "7x7").state_dict(), other)
+    status, error = start(other)
+    assert status == 1 and "unexpected layer" in error and len(error.splitlines()) == 1
+
+
+def test_empty_class_folder(image_folder, capsys):
+    (image_folder / "data/cifar100/train/empty").mkdir()
+    assert run(train, image_folder, "--model-type", "Supervised", *TRAIN) == 1
+    assert "empty" in capsys.readouterr().err
+
+
+def test_class_count_of_a_checkpoint(image_folder, capsys):
+    assert run(train, image_folder, "--model-type", "Supervised", *TRAIN) == 0
+    assert run(test_program, image_folder, "--model-type", "Supervised", "--data", "digits") == 1
+    assert "4 classes" in capsys.readouterr().err

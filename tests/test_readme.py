@@ -1,0 +1,23 @@
+"""Every command in the README parses."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+            for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_parses(command):
+    first, second, *arguments = shlex.split(command)
+    if first == "python" and second != "report.py":
+        importlib.import_module(second.removesuffix(".py")).parse(arguments)
+    elif first in ("bash", "python"):
+        assert (ROOT / second).is_file()
+    else:
+        assert first == "tensorboard"

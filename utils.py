@@ -1,0 +1,207 @@
+"""The argument table of all programs, run folders, CSV rows, seeds, devices, and how programs end."""
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+
+
+def _number(kind, low, high=float("inf"), open_low=False):
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not (low < value if open_low else low <= value) or value > high:
+            bounds = f"{'above' if open_low else 'at least'} {low}"
+            raise argparse.ArgumentTypeError(f"{text} must be {bounds}" + (f" and at most {high}" if high < 1e9 else ""))
+        return value
+    return parse
+
+
+def _boolean(text):
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return text.lower() == "true"
+
+
+def _milestones(text):
+    return [_number(float, 0, 1, open_low=True)(part) for part in text.split(",")]
+
+
+_COUNT = _number(int, 1)
+_RATIO = _number(float, 0, 1, open_low=True)
+ARGUMENTS = {
+    "resume": dict(type=_boolean, nargs="?", const=True, default=False, help="go on from the run's last checkpoint"),
+    "device": dict(default="cpu", help="cpu, cuda or cuda:N"),
+    "lr": dict(type=_number(float, 0, open_low=True), default=0.1, help="peak learning rate"),
+    "optimizer": dict(choices=("sgd", "adam", "lars"), default="sgd", help="optimizer"),
+    "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss", help="loss"),
+    "batch_size": dict(type=_COUNT, default=128, help="images in a batch"),
+    "model_type": dict(help="method"),
+    "data": dict(help="dataset"),
+    "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
+    "output_dir": dict(type=Path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
+    "pretrained_model_path": dict(type=Path, help="checkpoint to start from (default: the newest matching one, "
+                                  "or the ImageNet weights)"),
+    "checkpoint": dict(type=Path, help="checkpoint to test (default: the newest of the model type)"),
+    "sample_ratio": dict(type=_RATIO, default=1.0, help="share of the images to pre-train on, class by class"),
+    "label_ratio": dict(type=_RATIO, default=1.0, help="share of the labelled training images to use"),
+    "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1, help="share of the training set held out to choose on"),
+    "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
+    "warmup_epochs": dict(type=_number(float, 0), default=1.0, help="epochs of linear warm-up"),
+    "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine", help="after the warm-up"),
+    "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8], help="comma-separated fractions of the run"),
+    "weight_decay": dict(type=_number(float, 0), default=5e-4, help="not on biases and batch-norm"),
+    "arch": dict(choices=("resnet18", "resnet34", "resnet50"), default="resnet18", help="network"),
+    "stem": dict(choices=("auto", "7x7", "3x3"), default="auto", help="first layers; auto: 3x3 up to 32 px"),
+    "out_dim": dict(type=_COUNT, default=128, help="outputs of the projection head"),
+    "image_size": dict(type=_number(int, 8), help="px a side of the network's input (default: the method's)"),
+    "temperature": dict(type=_number(float, 0, open_low=True), default=0.5, help="of NT-Xent"),
+    "crop_scale": dict(type=_RATIO, default=0.08, help="smallest share of the image that a crop covers"),
+    "knn_every": dict(type=_number(int, 0), default=5, help="epochs between kNN evaluations, 0 for none"),
+    "knn_data": dict(help="labelled dataset for the kNN accuracy (default: --data)"),
+    "feature_views": dict(type=_number(int, 0), default=0, help="augmented views for a frozen backbone; 0: plain"),
+    "seed": dict(type=_number(int, 0), default=0, help="seed of everything random"),
+    "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto", help="autocast; auto: bf16 where fast"),
+    "workers": dict(type=_COUNT, help="processes that decode images (default: all cores)"),
+    "max_bad_images": dict(type=_number(int, 0), default=0, help="unreadable images to skip before giving up"),
+    "debug": dict(action="store_true", help="show the traceback of an error"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def build_parser(description, names, choices, **defaults):
+    """A parser of the named rows of ARGUMENTS, each in both spellings (--batch-size, --batch_size).
+
+    Args: choices: name -> allowed values, for rows whose values another module owns.
+    """
+    parser = _Parser(description=description, allow_abbrev=False,
+                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    for name in names:
+        row = dict(ARGUMENTS[name])
+        if name in choices:
+            row["choices"] = choices[name]
+            row["required"] = name not in defaults and name != "knn_data"
+        spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
+        parser.add_argument(*spellings, dest=name, **row)
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def run_program(main, argv=None):
+    """Run a program's main; any failure becomes one line on stderr and status 1 (--debug: a traceback)."""
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    try:
+        main(argv)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:  # the boundary between program and user: everything below has a message
+        if debug:
+            raise
+        kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+        print(f"error: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def open_device(name):
+    """A usable torch.device. Raises: ValueError for one that is not there."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name} is not there ({str(error).splitlines()[0]}); use cpu"
+                         + (f" or cuda, {torch.cuda.device_count()} present" if torch.cuda.is_available() else "")) from error
+    if device.type == "cpu" and torch.cuda.is_available():
+        print("a GPU is there and unused: --device cuda uses it")
+    return device
+
+
+def choose_amp(amp, device):
+    """Resolve "auto": bf16 where the processor has instructions for it, "off" elsewhere."""
+    if amp != "auto":
+        return amp
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "off"
+    ask = (getattr(torch.cpu, name, lambda: False) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return "bf16" if any(f() for f in ask) else "off"
+
+
+def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
+    """The folder and file name of a run: equal settings give equal names."""
+    name = f"{data}-{optimizer}-lr{lr:g}-bs{batch_size}"
+    name += f"-ratio{ratio:g}" if ratio is not None else ""
+    name += f"-labels{labels:g}" if labels != 1 else ""
+    return name + (f"-seed{seed}" if seed else "")
+
+
+def write_config(path, args):
+    """Write every setting, the versions and the commit of a run as YAML."""
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
+                            cwd=Path(__file__).parent).stdout.strip()
+    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({**plain, "versions": versions, "commit": commit or None}))
+
+
+class CsvLog:
+    """One row an epoch, flushed; starts anew or goes on after `epoch` rows of an earlier part of the run."""
+
+    def __init__(self, path, columns, epoch=0):
+        self.path, self.columns = Path(path), columns
+        kept = []
+        if epoch and self.path.is_file():
+            with open(self.path, newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        with open(partial, "w", newline="") as file:
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(partial, self.path)
+
+    def write(self, row):
+        """Append a row: values by column; missing ones stay empty."""
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+
+
+def check_batch_size(batch_size, images):
+    """Raises: ValueError for a batch larger than the data."""
+    if batch_size > images:
+        raise ValueError(f"--batch-size {batch_size} is larger than the {images} training images; use a smaller one")
+
+
+def seed_everything(seed):
+    """Seed the weights' initialisation; order and augmentation have generators of their own."""
+    torch.manual_seed(seed)
+
+
+def check_resume(state, args, may_differ=("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
+                                          "pretrained_model_path", "checkpoint")):
+    """Raises: ValueError naming the settings in which a checkpoint's run differs from this one."""
+    old = state.get("config", {})
+    wrong = [f"--{k.replace('_', '-')} was {old[k]} and is {v}" for k, v in vars(args).items()
+             if k in old and k not in may_differ and old[k] != v and str(old[k]) != str(v)]
+    if wrong:
+        raise ValueError("cannot resume with other settings: " + "; ".join(wrong))
+
+
+def plain_config(args):
+    """The settings as builtins, so that a checkpoint loads with weights_only=True."""
+    return {k: v if isinstance(v, (int, float, str, list, bool, type(None))) else str(v) for k, v in vars(args).items()}
