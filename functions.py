@@ -90,8 +90,9 @@ def train_one_epoch(network, batches, criterion, optimizer, rate, *, view, seed,
     loss_sum, correct, seen = 0.0, 0, 0
     for step, (images, labels) in enumerate(batches.epoch(seed, epoch)):
         _set_rate(optimizer, rate(step))
+        inputs = view(images, random)
         with autocast(batches.device, amp):
-            logits = network(view(images, random)).float()
+            logits = network(inputs).float()
             loss = criterion(logits, labels)
 
         optimizer.zero_grad()
@@ -154,8 +155,9 @@ def predict(network, batches, view, amp="off"):
     network.eval()
     logits, labels = [], []
     for images, target in batches.epoch():
+        inputs = view(images, None)
         with autocast(batches.device, amp):
-            logits.append(network(view(images, None)).float())
+            logits.append(network(inputs).float())
         labels.append(target)
     return torch.cat(logits), torch.cat(labels)
 
@@ -180,8 +182,9 @@ def extract_features(model, batches, view, amp="off", views=0, seed=0):
         random = generator(batches.device, seed, number) if views else None
         rows, targets = [], []
         for images, target in batches.epoch():
+            inputs = view(images, random)
             with autocast(batches.device, amp):
-                rows.append(features(model, view(images, random)).float())
+                rows.append(features(model, inputs).float())
             targets.append(target)
         found.append(torch.cat(rows))
         labels = torch.cat(targets)

@@ -45,7 +45,9 @@ class LARS(torch.optim.Optimizer):
                     usable = (norms[0] > 0) & (norms[1] > 0)
                     update = update * torch.where(usable, scale, torch.ones_like(scale))
                 state = self.state[weight]
-                velocity = state.setdefault("momentum_buffer", torch.zeros_like(weight))
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight)
+                velocity = state["momentum_buffer"]
                 velocity.mul_(group["momentum"]).add_(update)
                 weight.sub_(group["lr"] * velocity)
 

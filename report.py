@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 
 class Result(NamedTuple):
-    """All seeds of one setting; `test` and `val` are (mean, standard deviation), each may be None."""
+    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones."""
     setting: Setting
     runs: list
     chosen: list
@@ -59,10 +59,7 @@ class Result(NamedTuple):
 
 
 def parse_name(stem):
-    """Split a CSV's name without `.csv` into (Setting, seed, run name).
-
-    Raises: ValueError if the name is none that pretrain.py or train.py writes.
-    """
+    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
     match = RUN_NAME.fullmatch(stem)
     if not match:
         raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
@@ -77,7 +74,7 @@ def parse_name(stem):
 def parse_row(header, line, columns):
     """One CSV line as a dict column -> float or None (an empty cell); `epoch` is an int.
 
-    Raises: ValueError on a missing or non-numeric cell, an epoch below 1, an accuracy outside [0, 1].
+    Raises: ValueError on a missing or non-numeric cell, epoch < 1, an accuracy outside [0, 1].
     """
     cells = line.split(",")
     if len(cells) != len(header):
@@ -98,10 +95,7 @@ def read_rows(path, columns):
     A repeated epoch is a resumed run's: the rows written later count.
     Raises: ValueError if the file is no text, has another header or no whole row; OSError.
     """
-    try:
-        *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError:
-        raise ValueError("it is no text file") from None
+    *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
     header = lines[0].split(",") if lines else []
     missing = [name for name in columns if name not in header]
     if missing:
@@ -131,19 +125,15 @@ def planned_epochs(config):
 
 
 def read_runs(folder, name_filter):
-    """Every usable run of a folder of CSVs; what is not usable is named on stderr.
-
-    Raises: FileNotFoundError if there is no such folder; ValueError if no CSV in it is usable.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}: run train.py first, or point --res to it")
+    """Every usable Run of a folder; what is not usable is named on stderr. Raises: ValueError."""
     runs = []
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
         try:
             setting, seed, run = parse_name(path.stem)
-            rows, complaint = read_rows(path, PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS)
+            columns = PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS
+            rows, complaint = read_rows(path, columns)
         except (ValueError, OSError) as error:
             print(f"skipped {path}: {error}", file=sys.stderr)
             continue
@@ -152,7 +142,8 @@ def read_runs(folder, name_filter):
         config = folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"
         runs.append(Run(setting, seed, rows, planned_epochs(config) or rows[-1]["epoch"]))
     if not runs:
-        raise ValueError(f"no usable CSV in {folder} (--name-filter {name_filter!r}): run train.py first")
+        raise ValueError(f"no usable CSV in {folder} with {name_filter!r} in its name: "
+                         "run train.py first, or point --res to its folder")
     return runs
 
 
@@ -163,10 +154,7 @@ def diverged(row):
 
 
 def choose_epoch(rows):
-    """The row with the best validation accuracy (the first of equals), else the last; or None.
-
-    Rows with a non-finite loss do not count; None means that there are no others.
-    """
+    """Of the rows with finite losses the first best on validation, else the last; None if none."""
     finite = [row for row in rows if not diverged(row)]
     judged = [row for row in finite if written([row], "val_accuracy")]
     return max(judged, key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
@@ -184,9 +172,8 @@ def summarise(setting, runs):
 
 
 def order(result):
-    """Sort key: test accuracy descending, absent ones last, then the setting."""
-    setting = result.setting._replace(ratio=result.setting.ratio or 0.0)
-    return -result.test[0] if result.test[0] is not None else math.inf, setting
+    """Sort key: test accuracy descending, absent ones last."""
+    return -result.test[0] if result.test[0] is not None else math.inf
 
 
 def record(result):
@@ -201,11 +188,12 @@ def record(result):
             "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
             "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
             "epochs_done": min(lasts), "epochs_planned": max(run.planned for run in result.runs),
-            "seeds": len(result.runs), "seconds_per_run": round(statistics.fmean(seconds), 1),
+            "seeds": len({run.seed for run in result.runs}),
+            "seconds_per_run": round(statistics.fmean(seconds), 1),
             "status": result.status}
 
 
-def accuracy_text(mean, std):
+def mean_std_text(mean, std):
     """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
     return "-" if mean is None else f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else "")
 
@@ -213,70 +201,67 @@ def accuracy_text(mean, std):
 def cells(result):
     """One line of the printed table: a dict heading -> text."""
     values, setting = record(result), result.setting
+    data = f", {setting.data}" if setting.pretraining else ""
     minutes, seconds = divmod(round(values["seconds_per_run"]), 60)
-    head = {"Setting": setting.model_type, "Optimizer": setting.optimizer,
+    measures = ({"Loss": "loss", "Contrast accuracy": "contrast_accuracy",
+                 "k-NN accuracy": "knn_accuracy"} if setting.pretraining else
+                {"Test accuracy": "test_accuracy", "Validation accuracy": "val_accuracy"})
+    return {"Setting": setting.model_type + data, "Optimizer": setting.optimizer,
             "Learning rate": f"{setting.lr:g}", "Batch size": f"{setting.batch_size}",
-            "Pre-training sample ratio": "-" if setting.ratio is None else f"{setting.ratio:g}"}
-    tail = {"Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
+            "Pre-training sample ratio": "-" if setting.ratio is None else f"{setting.ratio:g}",
+            **{heading: mean_std_text(*mean_std(written(result.chosen, name)))
+               for heading, name in measures.items()},
+            "Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
             "Seeds": f"{values['seeds']}",
             "Time per run": f"{minutes // 60}:{minutes % 60:02}:{seconds:02}",
             "Status": result.status}
-    if not setting.pretraining:
-        return {**head, "Test accuracy": accuracy_text(*result.test),
-                "Validation accuracy": accuracy_text(*result.val), **tail}
-    means = {name: mean_std(written(result.chosen, name)) for name in PRETRAIN_COLUMNS[2:5]}
-    return {"Pre-training": head.pop("Setting"), "Data": setting.data, **head,
-            "Loss": accuracy_text(*means["loss"]),
-            "Contrast accuracy": accuracy_text(*means["contrast_accuracy"]),
-            "k-NN accuracy": accuracy_text(*means["knn_accuracy"]), **tail}
 
 
 def layout(results):
-    """Results as an aligned Markdown table, readable as plain text too."""
-    rows = [cells(result) for result in results]
+    """Results, best test accuracy first, as a Markdown table that is readable as plain text."""
+    rows = [cells(result) for result in sorted(results, key=order)]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
     return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
                      for line in lines)
 
 
-def section(title, results, figures):
-    """The Markdown of one dataset: the best of each method, figures, then every setting."""
-    best = sorted(best_of(results).values(), key=order)
+def section(title, results, out, suffix):
+    """Draw one dataset's figures into `out` and return its Markdown."""
+    best = best_of(results)
+    for model_type in sorted({result.setting.model_type for result in results} - set(best)):
+        print(f"{title}: {model_type} has no best setting: all diverged, or there are several and "
+              "no validation accuracy (train.py --val-ratio)", file=sys.stderr)
     parts = [f"## {title}"]
     if best:
-        parts += ["Each method at its setting with the best validation accuracy:", layout(best)]
-    parts += [f"![{name}]({name}.png)" for name in figures]
+        parts += ["Each method at its setting with the best validation accuracy:",
+                  layout(best.values())]
+    parts += [f"![{name}]({name}.png)"
+              for name in report_figures.write_all(results, title, out, suffix)]
     return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
 
 
 def write_report(results, data, out):
-    """Write results.md, results.csv and the figures into `out`; return the Markdown.
-
-    Raises: ValueError if `data` is given and no training run is of it; OSError.
-    """
-    trained = sorted((r for r in results if not r.setting.pretraining), key=order)
-    picked = [r for r in trained if data in (None, r.setting.data)]
-    if data and not picked:
-        names = sorted({r.setting.data for r in trained})
-        raise ValueError(f"no training run of {data}; there are: {', '.join(names) or 'none'}")
+    """Write the tables and figures into `out`; return the Markdown. Raises: ValueError, OSError."""
+    trained = [result for result in results if not result.setting.pretraining]
+    picked = [result for result in trained if data in (None, result.setting.data)]
+    if data is not None and not picked:
+        names = ", ".join(sorted({result.setting.data for result in trained})) or "none"
+        raise ValueError(f"no training run on {data}; there are: {names}")
     out.mkdir(parents=True, exist_ok=True)
-    parts, groups = ["# Results", SELECTION], sorted({r.setting[1:3] for r in picked})
-    for name, labels in groups:
-        group = [r for r in picked if r.setting[1:3] == (name, labels)]
+    groups, parts = {}, ["# Results", SELECTION]
+    for result in picked:
+        groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
+    for (name, labels), group in sorted(groups.items()):
         title = name + (f", label ratio {labels:g}" if labels != 1 else "")
         suffix = "_" + title.replace(", label ratio ", "-labels") if len(groups) > 1 else ""
-        for model_type in sorted({r.setting.model_type for r in group} - set(best_of(group))):
-            print(f"{title}: {model_type} has no best setting: all diverged, or several have no "
-                  "validation accuracy (train.py --val-ratio)", file=sys.stderr)
-        parts.append(section(title, group, report_figures.write_all(group, title, out, suffix)))
-    pretrained = sorted((r for r in results if r.setting.pretraining), key=order)
+        parts.append(section(title, group, out, suffix))
+    pretrained = [result for result in results if result.setting.pretraining]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with open(out / "results.csv", "w", newline="", encoding="utf-8") as file:
-        lines = [record(result) for result in picked]
-        writer = csv.DictWriter(file, record((picked or pretrained)[0]))
+        writer = csv.DictWriter(file, record(results[0]))
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(map(record, sorted(picked, key=order)))
     text = "\n\n".join(parts) + "\n"
     (out / "results.md").write_text(text, encoding="utf-8")
     return text
@@ -284,9 +269,9 @@ def write_report(results, data, out):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--res", type=Path, default=Path("res"), help="folder of CSVs (default: res)")
+    parser.add_argument("--res", type=Path, default=Path("res"), help="CSV folder (default: res)")
     parser.add_argument("--out", type=Path, help="folder to write report/ into (default: as --res)")
-    parser.add_argument("--data", help="only training runs on this dataset (default: a section each)")
+    parser.add_argument("--data", help="only training runs on it (default: a section a dataset)")
     parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
                         help="only CSVs with this in their name; * and ? stand for any characters")
     return parser
@@ -298,7 +283,7 @@ def main(argv=None):
         by_setting = {}
         for run in read_runs(args.res, args.name_filter):
             by_setting.setdefault(run.setting, []).append(run)
-        results = [summarise(setting, runs) for setting, runs in by_setting.items()]
+        results = list(map(summarise, by_setting, by_setting.values()))
         out = (args.out or args.res) / "report"
         text = write_report(results, args.data, out)
     except (ValueError, OSError, ImportError) as error:

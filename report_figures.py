@@ -26,9 +26,12 @@ LOOKS = {
         Look("Supervised\npre-training,\nfine-tuned", "#E69F00", "..", "D", ":"),
     "Supervised": Look("Supervised\nfrom scratch", "#009E73", "", "v", (0, (6, 1, 1, 1, 1, 1))),
 }
-STYLE = {"font.family": "DejaVu Sans", "font.size": 8, "axes.spines.top": False,
-         "axes.spines.right": False, "axes.axisbelow": True, "hatch.linewidth": 0.6,
-         "legend.frameon": False, "lines.linewidth": 1.4, "lines.markersize": 4.5,
+STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spines.top": False,
+         "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
+         "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
+         "legend.frameon": False, "legend.title_fontsize": 7, "legend.handlelength": 3.4,
+         "lines.linewidth": 1.4, "lines.markersize": 4.5, "lines.markeredgecolor": "black",
+         "lines.markeredgewidth": 0.5,
          "svg.hashsalt": "report"}  # a fixed salt makes the ids in an SVG the same every time
 WIDTH = 6.8  # inches: the text width of a two-column paper
 DPI = 300
@@ -46,9 +49,9 @@ def mean_std(values):
 
 
 def best_of(results):
-    """{model type: its Result with the best validation accuracy}, diverged ones left out.
+    """{model type: its Result with the best validation accuracy (the first of equals)}.
 
-    A method without validation accuracies has a best only if it has a single setting.
+    Diverged ones do not count; without validation accuracies only a single setting is the best.
     """
     best = {}
     for model_type in sorted({result.setting.model_type for result in results}):
@@ -68,29 +71,38 @@ def look_of(model_type):
 
 def in_order(best):
     """The (model type, Result) pairs of a dict, in the order of LOOKS, unknown methods last."""
-    known = list(LOOKS)
-    return sorted(best.items(), key=lambda item: (known.index(item[0]) if item[0] in known
-                                                  else len(known), item[0]))
+    return sorted(best.items(), key=lambda item: [*LOOKS, item[0]].index(item[0]))
 
 
 def is_partial(result):
     return result.status.startswith("unfinished")
 
 
-def new_axes(height, title, **grid):
-    """A figure WIDTH wide without pyplot's global state, and its axes as matplotlib gives them."""
+def line_label(model_type, results):
+    """A method's label for a legend, with an asterisk where a training it shows is unfinished."""
+    return look_of(model_type).label.replace("\n", " ") + "*" * any(map(is_partial, results))
+
+
+def is_lost(result, kind):
+    return result.status.startswith("diverged") or getattr(result, kind)[0] is None
+
+
+def new_axes(height, title, width=WIDTH, **grid):
+    """A figure without pyplot's global state, sizes in inches, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title)
     return figure, figure.subplots(**grid)
 
 
-def setting_text(setting):
-    """Optimizer, learning rate, batch size and sample ratio in short lines under a bar."""
-    lines = [f"{setting.optimizer}, lr {setting.lr:g}", f"batch {setting.batch_size}"]
-    return "\n".join(lines + ([f"ratio {setting.ratio:g}"] if setting.ratio is not None else []))
+def bar_label(model_type, result):
+    """A method, padded to three lines, and below it its setting."""
+    label, setting = look_of(model_type).label, result.setting
+    ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
+    return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}, lr {setting.lr:g}\n"
+            f"batch {setting.batch_size}\nseeds {len(result.runs)}" + ratio)
 
 
 def draw_best(results, title):
@@ -103,26 +115,25 @@ def draw_best(results, title):
     for place, (name, result) in enumerate(bars):
         look, (mean, std) = look_of(name), result.test
         axes.bar(place, mean, 0.66, color=look.colour, hatch=look.hatch, edgecolor="black",
-                 linewidth=0.8, yerr=std, error_kw={"capsize": 4, "elinewidth": 1})
+                 linewidth=0.8, yerr=std, error_kw={"capsize": 4, "capthick": 1})
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
-                      (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center")
-    axes.set_xticks(range(len(bars)), [
-        f"{look_of(name).label}\n\n{setting_text(result.setting)}\n"
-        f"{len(result.runs)} seed{'s' * (len(result.runs) > 1)}" for name, result in bars])
+                      (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center",
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    axes.set_xticks(range(len(bars)), [bar_label(name, result) for name, result in bars])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("Test accuracy (fraction)")
     axes.margins(y=0.12)
-    axes.grid(axis="y", color="0.85", linewidth=0.6)
-    add_footnote(figure, [result for _, result in bars])
+    axes.grid(visible=False, axis="x")
+    figure.supxlabel(footnote([result for _, result in bars]), fontsize=7)
     return figure
 
 
-def add_footnote(figure, results):
-    """Say below a figure what its bars of error and its asterisks mean, if it has any."""
-    notes = ["error bars: ± sample standard deviation over seeds"] * any(r.test[1] for r in results)
-    notes += ["* training unfinished"] * any(map(is_partial, results))
-    if notes:
-        figure.supxlabel("; ".join(notes), fontsize=7)
+def footnote(results, spread="error bars", notes=()):
+    """What the error bars or bands (`spread`) and asterisks of a figure mean, after its notes."""
+    notes = [*notes, *["* training unfinished"] * any(map(is_partial, results))]
+    if spread and any(result.test[1] for result in results):
+        notes.append(f"{spread}: ± sample standard deviation over seeds")
+    return "; ".join(notes)
 
 
 def grid_panels(results):
@@ -130,18 +141,15 @@ def grid_panels(results):
     panels = {}
     for result in results:
         setting = result.setting
-        cells = panels.setdefault((setting.ratio or 0, setting.optimizer, setting.ratio), {})
-        cells[setting.lr, setting.batch_size] = result
+        key = setting.ratio or 0, setting.optimizer, setting.ratio
+        panels.setdefault(key, {})[setting.lr, setting.batch_size] = result
     return [(optimizer, ratio, cells)
             for (_, optimizer, ratio), cells in sorted(panels.items(), key=lambda item: item[0][:2])
             if min(len({key[axis] for key in cells}) for axis in (0, 1)) >= 2]
 
 
 def draw_heatmap(results, title):
-    """Learning rate by batch size, a panel for each optimizer and sample ratio of one method.
-
-    The colour is the validation accuracy, or the test accuracy if a setting has no other.
-    """
+    """Validation accuracy (test if some have none) by learning rate and batch size, in panels."""
     from matplotlib.colors import Normalize
     from matplotlib.cm import ScalarMappable
     panels = grid_panels(results)
@@ -149,24 +157,22 @@ def draw_heatmap(results, title):
         return None
     shown = [result for *_, cells in panels for result in cells.values()]
     kind = "val" if all(r.val[0] is not None for r in shown if r.chosen) else "test"
-    values = [getattr(r, kind)[0] for r in shown if getattr(r, kind)[0] is not None]
+    values = [getattr(r, kind)[0] for r in shown if not is_lost(r, kind)]
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    lines = max(len({lr for lr, _ in cells}) for *_, cells in panels)
-    figure, grid = new_axes(0.9 + rows * (0.75 + 0.33 * lines), title, nrows=rows, ncols=columns,
+    height = 0.9 + rows * (0.75 + 0.33 * max(len({lr for lr, _ in cells}) for *_, cells in panels))
+    figure, grid = new_axes(height, title, WIDTH * (0.2 + 0.4 * columns), nrows=rows, ncols=columns,
                             squeeze=False)
     colours = ScalarMappable(Normalize(min(values, default=0), max(values, default=1)), "cividis")
     best = best_of(results).values() if kind == "val" else ()
     for axes, panel in zip(grid.flat, panels):
         draw_panel(axes, panel, kind, colours, best)
-    for axes in list(grid.flat)[len(panels):]:
+    for axes in grid.flat[len(panels):]:
         axes.set_axis_off()
     word = {"val": "Validation", "test": "Test"}[kind]
-    figure.colorbar(colours, ax=grid, label=f"{word} accuracy (fraction)", pad=0.02)
-    notes = (["frame: best on validation"] * bool(best) + ["* training unfinished"]
-             * any(map(is_partial, shown)) + ["hatched: diverged"]
-             * any(r.status.startswith("diverged") for r in shown))
-    figure.supxlabel("; ".join(notes), fontsize=7)
+    figure.colorbar(colours, ax=grid, label=f"{word} accuracy (fraction)", aspect=18 * rows)
+    figure.supxlabel(footnote(shown, None, ["frame: best on validation"] * bool(best) + [
+        "hatched: diverged or no value"] * any(is_lost(r, kind) for r in shown)), fontsize=7)
     return figure
 
 
@@ -177,7 +183,7 @@ def draw_panel(axes, panel, kind, colours, best):
     rates, sizes = (sorted({key[axis] for key in cells}) for axis in (0, 1))
     for (lr, batch_size), result in cells.items():
         x, y, value = sizes.index(batch_size), rates.index(lr), getattr(result, kind)[0]
-        lost = value is None or result.status.startswith("diverged")
+        lost = is_lost(result, kind)
         red, green, blue, _ = (1, 1, 1, 1) if lost else colours.to_rgba(value)
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=(red, green, blue),
                                  edgecolor="0.6" if lost else "white", linewidth=0.5,
@@ -193,8 +199,9 @@ def draw_panel(axes, panel, kind, colours, best):
              xlabel="Batch size (images)", ylabel="Learning rate")
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
-    axes.set_title(optimizer + (f", sample ratio {ratio:g}" if ratio is not None else ""), fontsize=8)
+    axes.set_title(optimizer + (f", sample ratio {ratio:g}" if ratio is not None else ""))
     axes.tick_params(length=0)
+    axes.grid(visible=False)
 
 
 def draw_ratio(results, title):
@@ -202,32 +209,33 @@ def draw_ratio(results, title):
     ratios = sorted({r.setting.ratio for r in results if r.setting.ratio is not None})
     lines = {}
     for ratio in ratios:
-        subset = [result for result in results if result.setting.ratio == ratio]
-        for name, result in best_of(subset).items():
+        for name, result in best_of([r for r in results if r.setting.ratio == ratio]).items():
             if result.test[0] is not None:
                 lines.setdefault(name, []).append(result)
     lines = {name: points for name, points in lines.items() if len(points) > 1}
     if not lines:
         return None
-    figure, axes = new_axes(3.3, f"Each point: the setting best on validation, {title}")
+    figure, axes = new_axes(3.3, f"At each ratio, the setting best on validation, {title}")
     for name, points in in_order(lines):
         look = look_of(name)
-        axes.errorbar([r.setting.ratio for r in points], [r.test[0] for r in points],
-                      [r.test[1] or 0 for r in points], color=look.colour, marker=look.marker,
-                      linestyle=look.line, markeredgecolor="black", markeredgewidth=0.5, capsize=3,
-                      label=look.label.replace("\n", " "))
-    others = best_of([result for result in results if result.setting.ratio is None])
+        where, means = [r.setting.ratio for r in points], [r.test[0] for r in points]
+        axes.plot(where, means, color=look.colour, marker=look.marker, linestyle=look.line,
+                  label=line_label(name, points))
+        axes.errorbar(where, means, [r.test[1] or math.nan for r in points], fmt="none",
+                      ecolor="black", elinewidth=0.8, capsize=5, zorder=1)
+    others = best_of([r for r in results if r.setting.ratio is None
+                      and r.setting.model_type not in lines])
     for name, result in in_order(others):
-        if name not in lines and result.test[0] is not None:
+        if result.test[0] is not None:
             axes.axhline(result.test[0], color=look_of(name).colour, linestyle=look_of(name).line,
-                         label=look_of(name).label.replace("\n", " "))
+                         label=line_label(name, [result]))
     axes.set_xscale("log" if ratios[0] > 0 else "linear")
     axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
     axes.minorticks_off()
     axes.set(xlabel="Pre-training sample ratio (fraction of the images)",
              ylabel="Test accuracy (fraction)")
-    axes.grid(color="0.88", linewidth=0.6)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=2,
+                  title=footnote([*sum(lines.values(), []), *others.values()]))
     return figure
 
 
@@ -245,51 +253,48 @@ def draw_curves(results, title):
     best = in_order(best_of(results))
     column, word = (("val_accuracy", "Validation") if all(r.val[0] is not None for _, r in best)
                     else ("test_accuracy", "Test"))
-    lines = [(look_of(name), curve(result, column)) for name, result in best]
-    if not any(len(epochs) > 1 for _, (epochs, *_) in lines):
+    lines = [(line_label(name, [result]), look_of(name), curve(result, column))
+             for name, result in best]
+    if not any(len(epochs) > 1 for *_, (epochs, *_) in lines):
         return None
     figure, axes = new_axes(3.4, f"Learning curves at the setting best on validation, {title}")
-    for look, (epochs, means, deviations) in lines:
+    for label, look, (epochs, means, deviations) in lines:
         axes.plot(epochs, means, color=look.colour, linestyle=look.line, marker=look.marker,
-                  markevery=max(1, len(epochs) // 10), markeredgecolor="black",
-                  markeredgewidth=0.5, label=look.label.replace("\n", " "))
+                  markevery=max(1, len(epochs) // 10), label=label)
         axes.fill_between(epochs, [m - d for m, d in zip(means, deviations)],
-                          [m + d for m, d in zip(means, deviations)], color=look.colour, alpha=0.2,
-                          linewidth=0)
+                          [m + d for m, d in zip(means, deviations)],
+                          color=look.colour, alpha=0.2, linewidth=0)
     axes.set(xlabel="Epoch", ylabel=f"{word} accuracy (fraction)")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.grid(color="0.88", linewidth=0.6)
-    figure.legend(loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=2,
+                  title=footnote([result for _, result in best], "bands"))
     return figure
 
 
 def write_all(results, title, folder, suffix=""):
     """Draw one dataset's figures as PNG and SVG, the same bytes for the same results.
 
-    Args: results: sequence of Result, in table order; title: names the dataset in the figures;
-        folder: existing Path; suffix: ends every file name.
-    Returns: the names written, without ending; a figure with nothing to show is not written, and
-        an older one of its name is removed.
+    Returns: the names written, without ending. Where a figure has nothing to show, an older one
+        of its name is removed.
     """
     import matplotlib
-    names = []
-    draws = {"best": lambda: draw_best(results, title), "ratio": lambda: draw_ratio(results, title),
-             "curves": lambda: draw_curves(results, title)}
+    names, tasks = [], [
+        ("best", draw_best, results, title), ("ratio", draw_ratio, results, title),
+        ("curves", draw_curves, results, title)]
     for model_type in sorted({result.setting.model_type for result in results}):
         part = [result for result in results if result.setting.model_type == model_type]
-        draws[f"heatmap_{model_type}"] = lambda part=part, model_type=model_type: draw_heatmap(
-            part, f"{look_of(model_type).label} on {title}".replace("\n", " "))
+        tasks.append((f"heatmap_{model_type}", draw_heatmap, part,
+                      f"{title}: {line_label(model_type, ())}"))
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        for name, draw in draws.items():
-            figure = draw()
-            if figure:
-                names.append(name + suffix)
+        for name, draw, part, heading in tasks:
+            figure = draw(part, heading)
             for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
                 path = folder / f"{name}{suffix}.{ending}"
                 if figure:
                     figure.savefig(path, metadata=metadata)
                 else:
                     path.unlink(missing_ok=True)
+            names += [name + suffix] * bool(figure)
     return names

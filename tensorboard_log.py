@@ -19,10 +19,10 @@ class TensorBoardLog:
 
     def images(self, tag, images, mean, std, epoch=0):
         """A sheet of up to 64 normalised (N, 3, H, W) images."""
+        import torch
         import torchvision
         mean, std = (np.reshape(v, (3, 1, 1)).astype("float32") for v in (mean, std))
         pictures = (images[:64].float().cpu().numpy() * std + mean).clip(0, 1)
-        import torch
         self.writer.add_image(tag, torchvision.utils.make_grid(torch.from_numpy(pictures), nrow=8), epoch)
 
     def confusion(self, labels, predicted, classes, epoch):

@@ -20,8 +20,9 @@ def pretrain_one_epoch(network, batches, optimizer, rate, *, view, temperature, 
     for step, (images, _) in enumerate(batches.epoch(seed, epoch)):
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
+        views = view(images, random)
         with context():
-            z = network(view(images, random))
+            z = network(views)
         loss, hits = nt_xent(z, temperature)
 
         optimizer.zero_grad()

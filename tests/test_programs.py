@@ -106,8 +106,8 @@ WRONG = {
     "batch too large": (["--model-type", "Supervised", "--batch-size", "999"], 1, "larger than"),
     "no such device": (["--model-type", "Supervised", "--device", "cuda:77"], 1, "cuda:77"),
     "no pre-training": (["--model-type", "SelfSupervisedPretrained"], 1, "pretrain.py"),
-    "no such checkpoint": (["--model-type", "Supervised", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
-    "nothing to resume": (["--model-type", "Supervised", "--resume", "True"], 1, "no checkpoint"),
+    "no such checkpoint": (["--model-type", "Supervised", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
+    "nothing to resume": (["--model-type", "Supervised", "--batch-size", "4", "--resume", "True"], 1, "no checkpoint"),
     "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
 }
 

@@ -1,0 +1,126 @@
+"""Colour operators on a batch, each image with parameters of its own.
+
+All of them work on planes: float32 (3, n, pixels) in [0, 1], red, green and blue one after the other, so that every
+pass runs over contiguous memory. Source of the operators: torchvision.transforms.v2, on float images.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+GREY = (0.2989, 0.587, 0.114)  # of red, green, blue: torchvision's rounding of ITU-R BT.601
+JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2  # Chen et al. 2020, appendix A
+STRENGTH, HUE_STRENGTH = 0.8, 0.2  # ibid., colour strength 1
+BRIGHTNESS, CONTRAST, SATURATION = range(3)
+
+
+class Jitter(NamedTuple):
+    """Colour parameters of n images.
+
+    operator: int64 (3, n), which of BRIGHTNESS, CONTRAST, SATURATION comes first, second, third.
+    factor: float32 (3, n), its factor, 1 leaves the image alone. hue: float32 (n,), shift in turns of the colour
+    circle. grey: float32 (n,), 1 where the image loses its colour and 0 elsewhere.
+    """
+
+    operator: torch.Tensor
+    factor: torch.Tensor
+    hue: torch.Tensor
+    grey: torch.Tensor
+
+
+def draw_jitter(count, generator, device):
+    """Draw the parameters of RandomApply(ColorJitter(0.8, 0.8, 0.8, 0.2), 0.8) and RandomGrayscale(0.2).
+
+    The place of hue among the operators is not drawn here; see `augment.simclr_views`.
+
+    Returns: Jitter of `count` images.
+    """
+    uniform = torch.rand(9, count, generator=generator, device=device)
+    applied = uniform[0] < JITTER_PROBABILITY
+    return Jitter(operator=uniform[1:4].argsort(0),
+                  factor=torch.where(applied, 1 - STRENGTH + 2 * STRENGTH * uniform[4:7], 1),
+                  hue=torch.where(applied, HUE_STRENGTH * (2 * uniform[7] - 1), 0),
+                  grey=(uniform[8] < GREY_PROBABILITY).float())
+
+
+def jitter(planes, parameters, hue_slot):
+    """Apply colour jitter in place.
+
+    Args:
+        planes: float32 (3, n, pixels) in [0, 1]. parameters: Jitter of n images.
+        hue_slot: how many of the three other operators come before hue, 0 to 3, for all n images.
+    """
+    for stage in range(4):
+        if stage == hue_slot:
+            shift_hue(planes, parameters.hue)
+        if stage < 3:
+            blend(planes, parameters.operator[stage], parameters.factor[stage])
+
+
+def greyscale(planes):
+    """Luma of planes (3, n, pixels) as (n, pixels)."""
+    red, green, blue = planes
+    return red.mul(GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+
+
+def blend(planes, operator, factor):
+    """Adjust brightness, contrast or saturation in place.
+
+    All three are clamp(factor * image + (1 - factor) * base, 0, 1) and differ in the base only: black, the mean of the
+    grey image, the grey image. So one pass serves a batch in which every image has another operator.
+
+    Args: planes: float32 (3, n, pixels) in [0, 1]. operator: int64 (n,). factor: float32 (n,), at least 0.
+    """
+    grey = greyscale(planes)
+    rest = 1 - factor
+    base = (grey.mean(1) * torch.where(operator == CONTRAST, rest, 0))[:, None]
+    base = torch.addcmul(base, grey, torch.where(operator == SATURATION, rest, 0)[:, None])
+    torch.addcmul(base, planes, factor[:, None], out=planes).clamp_(0, 1)
+
+
+def shift_hue(planes, shift):
+    """Turn the hue in place, as by way of HSV but without its six cases.
+
+    Count hue in sixths of a turn, red at 0, green at 2, blue at -2. The unsigned distance of a colour from red is then
+    1 + (g + b - r - low) / chroma, wherever it lies on the circle, and its sign that of g - b. A channel whose primary
+    is at distance d from the hue is low + chroma * clamp(2 - d, 0, 1). With x the difference of the two angles, not
+    yet reduced to one turn, clamp(2 - d, 0, 1) equals clamp(||x| - 3| - 1, 0, 1) for |x| <= 7, hence the limit below.
+
+    Args: planes: float32 (3, n, pixels) in [0, 1]. shift: float32 (n,) in turns, within [-1/3, 1/3].
+    """
+    red, green, blue = planes
+    low = torch.minimum(red, green)
+    torch.minimum(low, blue, out=low)
+    chroma = torch.maximum(red, green)
+    torch.maximum(chroma, blue, out=chroma).sub_(low)
+    hue = green.add(blue).sub_(red).sub_(low).div_(chroma.clamp_min(1e-12)).add_(1)
+    torch.copysign(hue, green - blue, out=hue)
+
+    turn = 6 * shift
+    angles = hue + torch.stack((turn, turn - 2, turn + 2))[:, :, None]
+    angles.abs_().sub_(3).abs_().clamp_(1, 2)
+    torch.addcmul(low.sub_(chroma), chroma, angles, out=planes)
+
+
+def normalise(planes, mean, std, grey=None):
+    """Remove the colour of some images, then normalise and turn to channels-last; uses planes as scratch space.
+
+    Args:
+        planes: float32 (3, n, pixels) in [0, 1]. mean, std: three floats each, of RGB in [0, 1].
+        grey: float32 (n,), 1 where the image loses its colour and 0 elsewhere; None for nowhere.
+    Returns: float32 (n, pixels, 3), contiguous.
+    """
+    offset = constant(tuple(-m / s for m, s in zip(mean, std)), planes.device)[:, None, None]
+    scale = constant(tuple(1 / s for s in std), planes.device)[:, None, None]
+    if grey is not None:
+        share = grey[:, None]
+        offset = torch.addcmul(offset, greyscale(planes), scale * share)
+        scale = scale * (1 - share)
+    return torch.addcmul(offset, planes, scale, out=planes).permute(1, 2, 0).contiguous()
+
+
+@lru_cache(maxsize=64)
+def constant(values, device):
+    """Floats as a float32 tensor on the device; kept, because copying them there would wait for the device."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
