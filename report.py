@@ -178,7 +178,8 @@ def order(result):
 
 def record(result):
     """One line of results.csv: a dict column -> number, text or None."""
-    setting, lasts = result.setting, [run.rows[-1]["epoch"] for run in result.runs]
+    setting = result.setting
+    behind = min(result.runs, key=lambda run: run.rows[-1]["epoch"] - run.planned)
     seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
     return {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
             "optimizer": setting.optimizer, "learning_rate": setting.lr,
@@ -187,7 +188,7 @@ def record(result):
             "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
             "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
             "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
-            "epochs_done": min(lasts), "epochs_planned": max(run.planned for run in result.runs),
+            "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
             "seeds": len({run.seed for run in result.runs}),
             "seconds_per_run": round(statistics.fmean(seconds), 1),
             "status": result.status}

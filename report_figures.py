@@ -31,8 +31,7 @@ STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spine
          "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
          "legend.frameon": False, "legend.title_fontsize": 7, "legend.handlelength": 3.4,
          "lines.linewidth": 1.4, "lines.markersize": 4.5, "lines.markeredgecolor": "black",
-         "lines.markeredgewidth": 0.5,
-         "svg.hashsalt": "report"}  # a fixed salt makes the ids in an SVG the same every time
+         "lines.markeredgewidth": 0.5, "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
 WIDTH = 6.8  # inches: the text width of a two-column paper
 DPI = 300
 
@@ -63,6 +62,7 @@ def best_of(results):
         elif len(able) == 1:
             best[model_type] = able[0]
     return best
+
 
 def look_of(model_type):
     """The Look of a method; one that LOOKS does not know is black under its own name."""

@@ -17,14 +17,16 @@ row = yaml.safe_load(open("conf/best.yaml"))[sys.argv[1]].get(sys.argv[2], {})
 print(" ".join(f"--{name} {value}" for name, value in row.items()))
 PY
 }
-newest() { find "checkpoint/$1" -name last.pth -path "$2" -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2-; }
+newest() { # MODEL_TYPE DATA: the checkpoint written last, nothing if there is none
+    ls -t checkpoint/"$1"/"$2"-*/last.pth 2>/dev/null | head -n 1 || true
+}
 pretrain() { # MODEL_TYPE: makes its checkpoint where there is none, and names it in $weights
     local source=$data
     [[ $data == cifar100 ]] && source=imagenet
-    weights=$(newest "$1" "*/$source-*")
+    weights=$(newest "$1" "$source")
     if [[ -z $weights ]]; then
         python pretrain.py --model_type "$1" $(settings "$1") "${device[@]}"
-        weights=$(newest "$1" "*/$source-*")
+        weights=$(newest "$1" "$source")
     fi
 }
 train() { # MODEL_TYPE [options]

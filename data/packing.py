@@ -1,0 +1,116 @@
+"""Decode images into a store's file with worker processes."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from data.sources import decode
+from data.store_files import BAD, writing
+
+CHUNK_ROWS = 256
+REPORT_SECONDS = 10
+_worker = {}  # what a decoding process was started with; empty in any other
+
+
+def pack(path, source, size, rows, workers, done, say):
+    """Decode rows of a source and write them to their places in a .npy file.
+
+    Args:
+        path: file of uint8 (N, size, size, 3). rows: int64, ascending. workers: processes at most.
+        done: called with (rows, checksums, {row: message of an unreadable image}) of each chunk
+            that is written; ends everything by raising.
+        say: called with a line of progress now and then where there is no terminal.
+    Raises: OSError where writing fails, ChildProcessError where a worker dies.
+    """
+    workers = min(workers, -(-len(rows) // 16))
+    chunks = split(rows, min(CHUNK_ROWS, -(-len(rows) // (4 * workers))))
+    pool = _start_pool(path, source, size, min(workers, len(chunks)))
+    try:
+        futures = [pool.submit(_pack_chunk, chunk) for chunk in chunks]
+        with _progress(len(rows), say) as advance:
+            for future in as_completed(futures):
+                with writing(path.parent):
+                    packed = future.result()
+                done(*packed)
+                advance(len(packed[0]))
+    except BrokenProcessPool as error:
+        raise ChildProcessError("a decoding process died, perhaps for want of memory; start again "
+                                "to go on from here, with fewer --workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def split(rows, length):
+    """Cut an array into pieces of at most so many rows."""
+    return [rows[start:start + length] for start in range(0, len(rows), length)]
+
+
+def _start_pool(path, source, size, workers):
+    Image.init()  # so that forked workers share the plugins that Pillow imports at first use
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    offset = np.load(path, mmap_mode="r").offset
+    return ProcessPoolExecutor(workers, context, _start_worker, (source, path, offset, size))
+
+
+def _start_worker(source, path, offset, size):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
+    warnings.simplefilter("ignore")  # Pillow's, on odd but readable files
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _worker.update(source=source, file=open(path, "rb+"), offset=offset, size=size)
+
+
+def _die_with_parent():
+    # An orphan would wait for work for ever, and hold the store's lock, which a fork inherits.
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _pack_chunk(rows):
+    source, file, size = _worker["source"], _worker["file"], _worker["size"]
+    checks, failures = np.empty(len(rows), dtype=np.int64), {}
+    for k, row in enumerate(rows.tolist()):
+        try:
+            image = np.ascontiguousarray(decode(source, row, size))
+            checks[k] = zlib.crc32(image)
+        except ValueError as error:
+            image = np.zeros((size, size, 3), dtype=np.uint8)
+            checks[k], failures[row] = BAD, str(error)
+        # Into the file, not a mapping of it: a full disk is an error here, a SIGBUS there.
+        file.seek(_worker["offset"] + row * image.nbytes)
+        file.write(image)
+    file.flush()
+    return rows, checks, failures
+
+
+@contextlib.contextmanager
+def _progress(total, say):
+    """Yield advance(count): moves a bar on a terminal, says a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        with tqdm(total=total, unit=" images", dynamic_ncols=True) as bar:
+            yield bar.update
+        return
+    start = said = time.monotonic()
+    done = 0
+
+    def advance(count):
+        nonlocal done, said
+        done, now = done + count, time.monotonic()
+        if now - said < REPORT_SECONDS and done < total:
+            return
+        said, rate = now, done / max(now - start, 1e-9)
+        say(f"decoded {done} of {total} images, {rate:.0f} images/s, "
+            f"{(total - done) / rate:.0f} s left")
+
+    yield advance

@@ -1,0 +1,143 @@
+"""The files of an image store: read, written whole or not at all, marked, locked."""
+
+import contextlib
+import errno
+import json
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+VERSION = 1
+ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are crc32 values >= 0
+NAMES = ("images.npy", "labels.npy", "checksums.npy")
+
+
+class Store(NamedTuple):
+    """images: uint8 (N, S, S, 3) memory map, read-only; labels: int64 (N,), -1 for none;
+    classes: names by label; present: bool (N,), which rows are packed (the others are black)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple
+    present: np.ndarray
+
+
+def create(folder, labels, size):
+    """Lay out an empty store in place of whatever is there; images.npy is sparse."""
+    with writing(folder):
+        for name in ("meta.json", "bad.txt", *NAMES):
+            (folder / name).unlink(missing_ok=True)
+        shape = (len(labels), size, size, 3)
+        np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, shape)
+        np.save(folder / "labels.npy", labels)
+        np.save(folder / "checksums.npy", np.full(len(labels), ABSENT, dtype=np.int64))
+    sync(folder)
+
+
+def load(folder, meta):
+    """Returns: Store. Raises: OSError or ValueError if its files are damaged."""
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    labels, present = np.load(folder / "labels.npy"), np.asarray(checksums(folder) >= 0)
+    size = meta["size"]
+    if images.shape != (len(labels), size, size, 3) or present.shape != labels.shape:
+        raise ValueError(f"images {images.shape}, labels {labels.shape}, checksums {present.shape}")
+    return Store(images, labels, tuple(meta["classes"]), present)
+
+
+def checksums(folder, mode="r"):
+    """int64 (N,) memory map: the crc32 of each image's bytes, ABSENT or BAD."""
+    return np.load(folder / "checksums.npy", mmap_mode=mode)
+
+
+def read_meta(folder, size):
+    """The dict in meta.json, None where there is none for this size and version."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(meta, dict) and (meta.get("version"), meta.get("size")) == (VERSION, size)
+    return meta if fits else None
+
+
+def write_meta(folder, meta):
+    """Write meta.json whole or not at all."""
+    partial = folder / "meta.json.partial"
+    with writing(folder):
+        with open(partial, "w") as file:
+            json.dump({"version": VERSION, **meta}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / "meta.json")
+
+
+def marks(folder):
+    """[bytes, mtime_ns] of each file: as long as they stay, nobody has touched it."""
+    if not all((folder / name).exists() for name in NAMES):
+        return []
+    found = [os.stat(folder / name) for name in NAMES]
+    return [[status.st_size, status.st_mtime_ns] for status in found]
+
+
+def mtimes(paths):
+    """{absolute path: mtime_ns, None where there is nothing}."""
+    found = dict.fromkeys(os.path.abspath(path) for path in paths)
+    for path in found:
+        with contextlib.suppress(OSError):
+            found[path] = os.stat(path).st_mtime_ns
+    return found
+
+
+def sync(folder):
+    """Bring what was written onto the disk."""
+    with writing(folder):
+        for name in NAMES:
+            with open(folder / name, "rb+") as file:
+                os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def writing(folder):
+    """Turn an OSError into one line that names the store."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder}: cannot write the image store ({reason}); make it writable, leave "
+                      "room on its disk, or choose another place") from error
+
+
+@contextlib.contextmanager
+def locked(folder, say):
+    """Hold the store alone; where the file system knows no locks, hold nothing."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "ab")
+    with file:
+        if _flock(file, "LOCK_EX", "LOCK_NB") is False:
+            say(f"{folder}: waiting for another process that packs it")
+            _flock(file, "LOCK_EX")
+        try:
+            yield
+        finally:
+            _flock(file, "LOCK_UN")
+
+
+def _flock(file, *flags):
+    """Returns: whether it worked, None where locks are unknown."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, sum(getattr(fcntl, flag) for flag in flags))
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return None

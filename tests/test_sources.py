@@ -1,0 +1,287 @@
+"""Listing and decoding: folders, ImageNet's tar, and image files of every kind."""
+
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.sources import ArraySource, FolderSource, TarSource, decode
+
+IMAGENET_SIZE = 96
+
+
+def picture(width=40, height=30, seed=0):
+    """A smooth uint8 (height, width, 3) picture, so that JPEG keeps it recognizable."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def write(path, pixels, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def only(path, size):
+    """Decode the single image of a folder."""
+    return decode(FolderSource.unlabelled(path.parent), 0, size)
+
+
+@pytest.fixture
+def classes_folder(tmp_path):
+    for label, name in enumerate(("ape", "bee", "cat")):
+        for k in range(3):
+            suffix = (".png", ".JPG", ".webp")[k]
+            write(tmp_path / "train" / name / f"{k}{suffix}", picture(seed=10 * label + k))
+    return tmp_path / "train"
+
+
+def test_labelled_lists_classes_and_files_by_name(classes_folder):
+    write(classes_folder / "bee" / ".hidden.png", picture())
+    (classes_folder / "bee" / "notes.txt").write_text("no image")
+    (classes_folder / ".cache").mkdir()
+    source = FolderSource.labelled(classes_folder)
+    assert source.classes == ("ape", "bee", "cat")
+    assert source.labels.dtype == np.int64 and source.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [Path(source.name(i)).name for i in range(3)] == ["0.png", "1.JPG", "2.webp"]
+    folders = [classes_folder, *(classes_folder / name for name in source.classes)]
+    assert source.watched == {str(path): path.stat().st_mtime_ns for path in folders}
+
+
+def test_classes_of_the_training_split(classes_folder):
+    wider = FolderSource.labelled(classes_folder, classes=("ape", "asp", "bee", "cat"))
+    assert wider.classes == ("ape", "asp", "bee", "cat") and set(wider.labels) == {0, 2, 3}
+    assert wider.fingerprint != FolderSource.labelled(classes_folder).fingerprint
+    with pytest.raises(ValueError, match="'bee' is not among the 2 classes"):
+        FolderSource.labelled(classes_folder, classes=("ape", "cat"))
+
+
+def test_empty_class_folder_is_named(classes_folder):
+    (classes_folder / "dog").mkdir()
+    with pytest.raises(ValueError, match="train/dog: class folder without images"):
+        FolderSource.labelled(classes_folder)
+
+
+@pytest.mark.parametrize("list_root", [FolderSource.labelled, FolderSource.unlabelled])
+def test_nothing_there(list_root, tmp_path):
+    for root in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(FileNotFoundError, match=f"^no .* in {root}: expected [^\n]*$"):
+            list_root(root)
+
+
+def test_unlabelled_goes_deep_and_survives_link_cycles(tmp_path):
+    write(tmp_path / "pile" / "z.png", picture())
+    write(tmp_path / "pile" / "a" / "b" / "c.gif", picture())
+    write(tmp_path / "elsewhere" / "y.bmp", picture())
+    os.symlink(tmp_path / "elsewhere", tmp_path / "pile" / "linked")
+    os.symlink(tmp_path / "pile", tmp_path / "pile" / "a" / "up")
+    os.symlink(tmp_path / "pile" / "self", tmp_path / "pile" / "self")
+    source = FolderSource.unlabelled(tmp_path / "pile")
+    assert list(source.files) == ["a/b/c.gif", "linked/y.bmp", "z.png"]
+    assert source.labels.tolist() == [-1] * 3 and source.classes == ()
+
+
+def test_fingerprint_sees_names_and_sizes_but_not_the_place(classes_folder, tmp_path):
+    before = FolderSource.labelled(classes_folder).fingerprint
+    classes_folder.rename(tmp_path / "moved")
+    assert FolderSource.labelled(tmp_path / "moved").fingerprint == before
+    (tmp_path / "moved" / "ape" / "0.png").rename(tmp_path / "moved" / "ape" / "00.png")
+    renamed = FolderSource.labelled(tmp_path / "moved").fingerprint
+    write(tmp_path / "moved" / "ape" / "00.png", picture(50, 50))
+    assert len({before, renamed, FolderSource.labelled(tmp_path / "moved").fingerprint}) == 3
+
+
+def make_tar(classes_folder, path):
+    """What ImageNet ships: a tar of one tar a class, neither in order."""
+    with tarfile.open(path, "w") as outer:
+        for folder in sorted(classes_folder.iterdir(), reverse=True):
+            content = io.BytesIO()
+            with tarfile.open(fileobj=content, mode="w") as inner:
+                for file in sorted(folder.iterdir(), reverse=True):
+                    inner.add(file, file.name)
+            member = tarfile.TarInfo(f"{folder.name}.tar")
+            member.size = content.tell()
+            content.seek(0)
+            outer.addfile(member, content)
+    return path
+
+
+def test_tar_of_tars_equals_the_folder(classes_folder, tmp_path):
+    folder = FolderSource.labelled(classes_folder)
+    tar = TarSource(make_tar(classes_folder, tmp_path / "train.tar"))
+    assert tar.classes == folder.classes and tar.fingerprint == folder.fingerprint
+    np.testing.assert_array_equal(tar.labels, folder.labels)
+    for source in (tar, pickle.loads(pickle.dumps(tar)), pickle.loads(pickle.dumps(folder))):
+        for i in range(9):
+            np.testing.assert_array_equal(decode(source, i, 16), decode(folder, i, 16))
+    assert tar.name(0) == f"{tmp_path / 'train.tar'}:ape/0.png"
+
+
+def test_tar_listing_is_kept_until_the_tar_changes(classes_folder, tmp_path, monkeypatch):
+    path = make_tar(classes_folder, tmp_path / "train.tar")
+    first = TarSource(path)
+    first.cache_in(tmp_path)
+    first.fingerprint
+    monkeypatch.setattr("data.sources._tar_members", lambda path: pytest.fail("scanned again"))
+    again = TarSource(path)
+    again.cache_in(tmp_path)
+    assert again.fingerprint == first.fingerprint
+    np.testing.assert_array_equal(decode(again, 5, 16), decode(first, 5, 16))
+    monkeypatch.undo()
+    write(classes_folder / "ape" / "9.png", picture())
+    changed = TarSource(make_tar(classes_folder, path))
+    changed.cache_in(tmp_path)
+    assert len(changed.labels) == 10
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "plain", "missing"])
+def test_no_imagenet_tar(damage, classes_folder, tmp_path):
+    path = make_tar(classes_folder, tmp_path / "train.tar")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    elif damage == "text":
+        path.write_text("not a tar " * 200)
+    elif damage == "plain":
+        with tarfile.open(path, "w") as outer:
+            outer.add(classes_folder, "train")
+    else:
+        path.unlink()
+    error = FileNotFoundError if damage == "missing" else ValueError
+    with pytest.raises(error, match="train.tar[^\n]*$"):
+        TarSource(path).labels
+
+
+def test_array_source_checks_and_returns_its_images():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    source = ArraySource(images, [2, 0, 1], "abc")
+    assert source.labels.dtype == np.int64 and source.classes == ("a", "b", "c")
+    np.testing.assert_array_equal(decode(source, 1, 8), images[1])
+    assert decode(source, 1, 6).shape == (6, 6, 3)
+    assert source.fingerprint == ArraySource(images.copy(), [2, 0, 1], "abc").fingerprint
+    assert source.fingerprint != ArraySource(images, [2, 0, 0], "abc").fingerprint
+    assert source.fingerprint != ArraySource(255 - images, [2, 0, 1], "abc").fingerprint
+    for wrong in (images.astype(float), images[..., 0], images[:2], images[:0]):
+        with pytest.raises(ValueError):
+            ArraySource(wrong, [0, 1, 2][:max(len(wrong), 0)] if wrong is not images[:2] else [0],
+                        "abc") if len(wrong) != 2 else ArraySource(wrong, [0, 1, 2], "abc")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".tif", ".webp"])
+def test_an_image_of_the_size_keeps_its_pixels(suffix, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    path = write(tmp_path / f"x{suffix}", pixels, **({"lossless": True} if suffix == ".webp" else {}))
+    np.testing.assert_array_equal(only(path, 32), pixels)
+
+
+@pytest.mark.parametrize("width, height", [(50, 30), (30, 50), (97, 31), (8, 5), (1, 300)])
+def test_covers_the_square_and_keeps_the_centre(width, height, tmp_path):
+    pixels = picture(width, height)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    crop = Image.fromarray(pixels[top:top + side, left:left + side])
+    expected = np.array(crop.resize((32, 32), Image.Resampling.BICUBIC)).astype(int)
+    found = only(write(tmp_path / "x.png", pixels), 32)
+    assert found.shape == (32, 32, 3) and found.dtype == np.uint8
+    assert np.abs(found - expected).mean() < 6
+
+
+def test_shrinking_is_antialiased(tmp_path):
+    stripes = np.zeros((256, 256, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(only(write(tmp_path / "x.png", stripes), 32).astype(int) - 127).max() <= 3
+
+
+@pytest.mark.parametrize("width, height, decoded", [(500, 375, (250, 188)), (800, 900, (100, 113)),
+                                                    (191, 300, (191, 300)), (192, 96, (192, 96))])
+def test_jpeg_is_read_at_a_smaller_scale_that_still_covers(width, height, decoded, tmp_path):
+    path = write(tmp_path / "x.jpg", picture(width, height), quality=95)
+    seen = []
+
+    class Watching(FolderSource):
+        def read(self, i):
+            image = super().read(i)
+            load = image.load
+            image.load = lambda: (load(), seen.append(image.size))[0]
+            return image
+
+    watching = Watching.unlabelled(tmp_path)
+    small = decode(watching, 0, IMAGENET_SIZE).astype(int)
+    assert seen[-1] == decoded and min(decoded) >= IMAGENET_SIZE
+    full = decode(ArraySource(np.array(Image.open(path))[None], [0], "a"), 0, IMAGENET_SIZE)
+    assert np.abs(small - full).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation, tmp_path):
+    upright = picture(64, 64, seed=3)
+    undo = {2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1],
+            5: lambda x: x.transpose(1, 0, 2), 6: lambda x: np.rot90(x, 1),
+            7: lambda x: x[::-1, ::-1].transpose(1, 0, 2), 8: lambda x: np.rot90(x, -1)}
+    stored = np.ascontiguousarray(undo.get(orientation, lambda x: x)(upright))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = write(tmp_path / "x.jpg", stored, exif=exif, quality=100, subsampling=0)
+    assert np.abs(only(path, 64).astype(int) - upright).mean() < 2
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "CMYK", "YCbCr", "F", "I;16"])
+def test_any_mode_becomes_rgb(mode, tmp_path):
+    pixels = picture(32, 32)
+    grey = np.array(Image.fromarray(pixels).convert("L"))
+    path, expected = tmp_path / "x.tif", np.repeat(grey[..., None], 3, axis=2)
+    if mode == "I;16":
+        path = tmp_path / "x.png"
+        Image.fromarray(grey.astype(np.uint16) * 257).save(path)
+    else:
+        image = Image.fromarray(pixels).convert(mode)
+        image.save(path)
+        expected = expected if mode in ("L", "LA", "F") else np.array(image.convert("RGB"))
+    found = only(path, 32)
+    assert found.shape == (32, 32, 3) and found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected).max() <= (3 if mode == "YCbCr" else 1)
+
+
+def test_cmyk_jpeg(tmp_path):
+    path = tmp_path / "x.jpg"
+    Image.fromarray(picture(64, 64)).convert("CMYK").save(path, quality=95)
+    assert np.abs(only(path, 64).astype(int) - picture(64, 64)).mean() < 4
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_of_an_animation_the_first_frame(suffix, tmp_path):
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "lime")]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(tmp_path / f"x{suffix}", save_all=True, append_images=frames[1:], **options)
+    assert (only(tmp_path / f"x{suffix}", 32) == (255, 0, 0)).all()
+
+
+def test_a_png_named_jpeg_is_read(tmp_path):
+    pixels = picture(32, 32)
+    write(tmp_path / "x.png", pixels).rename(tmp_path / "x.JPEG")
+    np.testing.assert_array_equal(only(tmp_path / "x.JPEG", 32), pixels)
+
+
+@pytest.mark.parametrize("kind", ["cut.jpg", "cut.png", "cut.webp", "cut.gif", "empty.jpg", "text.png",
+                                  "link.jpg", "enormous.png"])
+def test_unreadable_images_are_named(kind, tmp_path, monkeypatch):
+    path = tmp_path / kind
+    if kind == "link.jpg":
+        os.symlink(tmp_path / "nowhere", path)
+    else:
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        write(path, noise)
+    if kind.startswith("cut"):
+        path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    elif kind == "empty.jpg":
+        path.write_bytes(b"")
+    elif kind == "text.png":
+        path.write_text("<html>404</html>")
+    elif kind == "enormous.png":
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=rf"^{path}: not a readable image \([^\n]+\)$"):
+        only(path, 32)
