@@ -1,8 +1,9 @@
 """Batched augmentation on the device: every image with parameters of its own, no Python per image, no waiting.
 
-Cropping, padding, flipping and resizing are linear in the rows and in the columns of an image, so together they are one
-small matrix on each side: out = R_y . image . R_x^T. Batches are worked off in chunks whose temporaries stay in the
-processor's cache; all parameters are drawn before, so the result does not depend on the chunks.
+Cropping, padding, flipping and resizing act on rows and on columns alone: each row of the result is a weighted sum of a
+few rows of the image (two, if nothing shrinks), and each column likewise. So they are one step: gather the rows, turn
+the image, gather the columns. Batches are worked off in chunks whose temporaries stay in the processor's cache; all
+parameters are drawn before, so the result does not depend on the chunks.
 """
 
 import math
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from data import color
 
 CHUNK_PIXELS = 65536  # per chunk on a CPU: about 4 MiB of temporaries
+HUE_SLOTS = (0, 1, 2, 3, None)  # None: no colour jitter, so its probability is 0.8 (Chen et al. 2020, appendix A)
 CROP_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
 CROP_RATIO = (3 / 4, 4 / 3)  # width : height
 BLUR_SIGMA = (0.1, 2.0)  # px (Chen et al. 2020, appendix A)
@@ -21,7 +23,7 @@ BLUR_MIN_SIZE = 40  # px a side; Chen et al. leave blur out for CIFAR-10
 
 
 class Crops(NamedTuple):
-    """Boxes of n crops: the edges between which the output's first and last row (0) and column (1) lie.
+    """Boxes of n crops: the edges between which the result's first and last row (0) and column (1) lie.
 
     first, last: float32 (2, n) in px from the image's top left corner; first > last where the crop is flipped.
     """
@@ -30,14 +32,24 @@ class Crops(NamedTuple):
     last: torch.Tensor
 
 
+class Taps(NamedTuple):
+    """Which pixels of an axis make up those of the result.
+
+    pixels: int64 (taps, n, size). weights: float32 (taps, n, size), their sum is 1 where nothing is black.
+    """
+
+    pixels: torch.Tensor
+    weights: torch.Tensor
+
+
 def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None):
     """Two SimCLR views of each image (Chen et al. 2020, appendix A), operator by operator as in torchvision.
 
-    Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation. Each draws per view,
-    except for two draws that would make every view pay for what few need: the place of hue among the colour operators
-    and whether to blur. A random permutation deals the views into equal groups, one for each of the 4 places (times
-    blurred or not), so these are uniform for every view, and nearly independent between views: a group has its exact
-    share instead of a random one. Spare views are drawn and dropped where 2B does not divide evenly.
+    Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation. Each view draws for
+    itself, except where every view would have to pay for what some need: the place of hue among the colour operators
+    (4, or no jitter at all: 5 cases of probability 0.2) and whether to blur. A random permutation deals the views into
+    one group of equal size for each case. So cases are uniform for every view and nearly independent between views:
+    a batch has the exact share of each instead of a random one. Spare views fill the groups up and are dropped.
 
     Args:
         images: uint8 (B, H, H, 3). size: px a side of the views. generator: torch.Generator on images.device.
@@ -48,27 +60,27 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     """
     count, side = _check(images, size), images.shape[1]
     kernel = _blur_kernel(size, blur)
-    groups = [(slot, blurred) for slot in range(4) for blurred in ((False, True) if kernel else (False,))]
-    group_size = -(-2 * count // len(groups))
-    total = group_size * len(groups)
+    cases = [(hue_slot, blurred) for hue_slot in HUE_SLOTS for blurred in ((False, True) if kernel else (False,))]
+    group_size = -(-2 * count // len(cases))
+    total = group_size * len(cases)
     draw = {"generator": generator, "device": images.device}
     order = torch.rand(total, **draw).argsort()
-    crops = draw_crops(total, side, crop_scale, **draw)
+    down, across = _taps(draw_crops(total, side, crop_scale, **draw), size, side)
     jitter = color.draw_jitter(total, **draw)
-    sigma = BLUR_SIGMA[0] + (BLUR_SIGMA[1] - BLUR_SIGMA[0]) * torch.rand(total, **draw)
+    blur_weights = gaussian_weights(torch.rand(total, **draw), kernel)
 
-    stored = images.permute(0, 1, 3, 2).contiguous()
     views = images.new_empty((total, size, size, 3), dtype=torch.float32)
-    for group, (slot, blurred) in enumerate(groups):
+    for group, (hue_slot, blurred) in enumerate(cases):
         for part in _chunks(images, size, group * group_size, (group + 1) * group_size):
             chosen = order[part]
-            planes = _crop(stored.index_select(0, chosen % count), _rows(crops, part), size)
-            pixels, parameters = planes.flatten(2), _rows(jitter, part)
-            color.jitter(pixels, parameters, slot)
+            planes = _crop(images, chosen % count, _part(down, part), _part(across, part))
+            parameters = color.Jitter(*(values[..., part] for values in jitter))
+            if hue_slot is not None:
+                color.jitter(planes.flatten(2), parameters, hue_slot)
             if blurred:
-                pixels = gaussian_blur(planes, sigma[part], kernel).flatten(2)
-            done = color.normalise(pixels, mean, std, parameters.grey)
-            views.index_copy_(0, chosen, done.view(-1, size, size, 3))
+                planes = gaussian_blur(planes, blur_weights[:, part])
+            color.normalise(planes.flatten(2), mean, std, parameters.grey)
+            views.index_copy_(0, chosen, planes.permute(1, 3, 2, 0).contiguous())
     return views[:2 * count].permute(0, 3, 1, 2)
 
 
@@ -95,7 +107,8 @@ def crop_flip(images, size, generator, *, mean, std):
     pad = side // 8
     uniform = torch.rand(3, count, generator=generator, device=images.device)
     first = (uniform[:2] * (2 * pad + 1)).floor_().clamp_(max=2 * pad).sub_(pad)
-    return _crop_all(images, _flipped(first, first + side, uniform[2] < 0.5), size, mean, std, pad)
+    crops = _flipped(first, first + side, uniform[2] < 0.5)
+    return _crop_all(images, crops, size, mean, std, pad=pad, limit=1 if size == side else None)
 
 
 def resize(images, size, *, mean, std):
@@ -138,41 +151,55 @@ def draw_crops(count, side, crop_scale, generator, device):
     return _flipped(start, start + length, uniform[-1] < 0.5)
 
 
-def resampling(first, last, size, side, pad=0):
-    """Matrices that cut out, flip and resize one axis, with the antialiased triangular filter of torchvision.
+def resampling(first, last, size, side, pad=0, limit=None):
+    """Cut out, flip and resize one axis, with the antialiased triangular filter of torchvision.
 
     Args:
         first, last: float32 (n,), edges of the crop in px; first > last flips.
         size: px after, side: px before. pad: px of black around the image that the crop may reach into.
-    Returns: float32 (n, size, side); rows sum to 1 where nothing is black.
+        limit: how many taps are enough, None for as many as the largest crop needs.
+    Returns: Taps.
     """
+    limit = limit or math.ceil(2 * max(1, side / size))
     step = ((last - first) / size)[:, None]
     width = step.abs().clamp_(min=1)
     steps = torch.arange(0.5, size, device=first.device)
     centre = torch.addcmul(first[:, None], step, steps)
-    pixel = torch.arange(0.5 - pad, side + pad, device=first.device)
-    inside = (pixel > torch.minimum(first, last)[:, None]) & (pixel < torch.maximum(first, last)[:, None])
-    position = torch.where(inside, pixel / width, torch.inf)
-    # Weights with the sign turned round, which dividing by their sum undoes, save a pass.
-    weights = (position[:, None] - (centre / width)[:, :, None]).abs_().sub_(1).clamp_(max=0)
-    weights.div_(weights.sum(2, keepdim=True))
-    return weights[:, :, pad:pad + side]
+    taps = torch.arange(limit, device=first.device)[:, None, None]
+    pixels = (centre - width + 0.5).floor_() + taps
+    low, high = torch.minimum(first, last)[:, None], torch.maximum(first, last)[:, None]
+    weights = 1 - ((pixels + 0.5 - centre) / width).abs_()
+    weights = weights.clamp_(min=0) * ((pixels >= low) & (pixels < high))
+    weights /= weights.sum(0)
+    if pad:
+        weights *= (pixels >= 0) & (pixels < side)
+    return Taps(pixels.clamp_(0, side - 1).long(), weights)
 
 
-def gaussian_blur(planes, sigma, kernel):
-    """Blur each image, with reflected borders.
+def gaussian_weights(uniform, kernel):
+    """Kernels of sigma between 0.1 and 2 px. Args: uniform: float32 (n,) in [0, 1]. Returns: (kernel, n), sums 1."""
+    low, high = BLUR_SIGMA
+    sigma = low + (high - low) * uniform
+    distance = torch.arange(kernel, device=uniform.device)[:, None] - kernel // 2
+    weights = (-0.5 * (distance / sigma) ** 2).exp_()
+    weights = torch.where(weights < 1e-5, 0, weights)  # arithmetic on denormal numbers is many times slower
+    return weights / weights.sum(0)
 
-    Args: planes: float32 (3, n, h, w). sigma: float32 (n,) in px. kernel: odd size in px.
+
+def gaussian_blur(planes, weights):
+    """Blur each image with its kernel along both axes, with reflected borders.
+
+    Args: planes: float32 (3, n, h, w). weights: float32 (kernel, n), kernel odd.
     Returns: float32 (3, n, h, w).
     """
-    reach = kernel // 2
-    distance = torch.arange(-reach, reach + 1, device=planes.device)
-    weights = (-0.5 * (distance / sigma[:, None]) ** 2).exp_()
-    weights = torch.where(weights < 1e-5, 0, weights)  # denormal numbers are many times slower
-    weights = (weights / weights.sum(1, keepdim=True))[:, None]
-    count = len(sigma)
-    planes = F.conv2d(F.pad(planes, (0, 0, reach, reach), "reflect"), weights[..., None], groups=count)
-    return F.conv2d(F.pad(planes, (reach, reach, 0, 0), "reflect"), weights[:, :, None], groups=count)
+    reach = len(weights) // 2
+    for axis, pad in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
+        padded, length = F.pad(planes, pad, "reflect"), planes.shape[axis]
+        shifted = [padded.narrow(axis, k, length) for k in range(len(weights))]
+        planes = shifted[0] * weights[0, :, None, None]
+        for pixels, weight in zip(shifted[1:], weights[1:]):
+            planes.addcmul_(pixels, weight[:, None, None])
+    return planes
 
 
 def _check(images, size):
@@ -205,27 +232,40 @@ def _chunks(images, size, start, stop):
     return [slice(k, min(k + step, stop)) for k in range(start, stop, max(1, step))]
 
 
-def _rows(parameters, part):
-    return type(parameters)(*(values[..., part] for values in parameters))
+def _taps(crops, size, side, **options):
+    """Taps of rows and of columns; those of rows also bring uint8 into [0, 1]."""
+    down, across = (resampling(crops.first[axis], crops.last[axis], size, side, **options) for axis in (0, 1))
+    return Taps(down.pixels, down.weights / 255), across
 
 
-def _crop(stored, crops, size, pad=0):
-    """uint8 (n, H, 3, H) and Crops of n -> planes (3, n, size, size) in [0, 1]."""
-    count, side = stored.shape[:2]
-    matrices = resampling(crops.first.flatten(), crops.last.flatten(), size, side, pad)
-    down, across = matrices[:count], matrices[count:].transpose(1, 2)
-    # Channels between rows and columns: both products read and write them where they lie, without a copy.
-    rows = torch.bmm(down, stored.float().div_(255).view(count, side, 3 * side)).view(count, size, 3, side)
-    planes = rows.new_empty(3, count, size, size)
-    for channel in range(3):
-        torch.bmm(rows[:, :, channel], across, out=planes[channel])
-    return planes
+def _part(taps, part):
+    return Taps(taps.pixels[:, part], taps.weights[:, part])
 
 
-def _crop_all(images, crops, size, mean, std, pad=0):
+def _crop(images, chosen, down, across):
+    """Crops of the chosen images (int64 (n,)) as planes (3, n, size, size), columns before rows, in [0, 1]."""
+    side, (_, count, size) = images.shape[1], down.pixels.shape
+    rows = _weighted_sum(images.reshape(-1, 3 * side), 0, down, chosen * side)
+    columns = rows.view(count, size, side, 3).permute(3, 0, 2, 1).reshape(3, count * side, size)
+    starts = torch.arange(0, count * side, side, device=images.device)
+    return _weighted_sum(columns, 1, across, starts).view(3, count, size, size)
+
+
+def _weighted_sum(lines, axis, taps, starts):
+    """Sum of the lines that taps pick along an axis; image k begins at line starts[k]."""
+    total = None
+    for pixels, weights in zip(taps.pixels + starts[:, None], taps.weights):
+        picked, weights = lines.index_select(axis, pixels.flatten()).float(), weights.reshape(-1, 1)
+        total = picked.mul_(weights) if total is None else total.addcmul_(picked, weights)
+    return total
+
+
+def _crop_all(images, crops, size, mean, std, **options):
+    down, across = _taps(crops, size, images.shape[1], **options)
     result = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
+    rows = torch.arange(len(images), device=images.device)
     for part in _chunks(images, size, 0, len(images)):
-        stored = images[part].permute(0, 1, 3, 2).contiguous()
-        planes = _crop(stored, _rows(crops, part), size, pad).flatten(2)
-        result[part] = color.normalise(planes, mean, std).view(-1, size, size, 3)
+        planes = _crop(images, rows[part], _part(down, part), _part(across, part))
+        color.normalise(planes.flatten(2), mean, std)
+        result[part] = planes.permute(1, 3, 2, 0)
     return result.permute(0, 3, 1, 2)

@@ -10,38 +10,45 @@ from typing import NamedTuple
 import torch
 
 GREY = (0.2989, 0.587, 0.114)  # of red, green, blue: torchvision's rounding of ITU-R BT.601
-JITTER_PROBABILITY, GREY_PROBABILITY = 0.8, 0.2  # Chen et al. 2020, appendix A
+GREY_PROBABILITY = 0.2  # Chen et al. 2020, appendix A
 STRENGTH, HUE_STRENGTH = 0.8, 0.2  # ibid., colour strength 1
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 
 class Jitter(NamedTuple):
-    """Colour parameters of n images.
+    """Colour parameters of n images, float32 but for the first.
 
     operator: int64 (3, n), which of BRIGHTNESS, CONTRAST, SATURATION comes first, second, third.
-    factor: float32 (3, n), its factor, 1 leaves the image alone. hue: float32 (n,), shift in turns of the colour
-    circle. grey: float32 (n,), 1 where the image loses its colour and 0 elsewhere.
+    factor, to_mean, to_grey: (3, n), see `blend`. hue: (n,), shift in turns of the colour circle.
+    grey: (n,), 1 where the image loses its colour at the end and 0 elsewhere.
     """
 
     operator: torch.Tensor
     factor: torch.Tensor
+    to_mean: torch.Tensor
+    to_grey: torch.Tensor
     hue: torch.Tensor
     grey: torch.Tensor
 
 
 def draw_jitter(count, generator, device):
-    """Draw the parameters of RandomApply(ColorJitter(0.8, 0.8, 0.8, 0.2), 0.8) and RandomGrayscale(0.2).
+    """Draw the parameters of ColorJitter(0.8, 0.8, 0.8, 0.2) and RandomGrayscale(0.2).
 
-    The place of hue among the operators is not drawn here; see `augment.simclr_views`.
+    Whether jitter is applied and where hue stands among the operators is not drawn here; see `augment.simclr_views`.
 
     Returns: Jitter of `count` images.
     """
-    uniform = torch.rand(9, count, generator=generator, device=device)
-    applied = uniform[0] < JITTER_PROBABILITY
-    return Jitter(operator=uniform[1:4].argsort(0),
-                  factor=torch.where(applied, 1 - STRENGTH + 2 * STRENGTH * uniform[4:7], 1),
-                  hue=torch.where(applied, HUE_STRENGTH * (2 * uniform[7] - 1), 0),
-                  grey=(uniform[8] < GREY_PROBABILITY).float())
+    uniform = torch.rand(8, count, generator=generator, device=device)
+    operator = uniform[:3].argsort(0)
+    factor = 1 - STRENGTH + 2 * STRENGTH * uniform[3:6]
+    hue = HUE_STRENGTH * (2 * uniform[6] - 1)
+    return Jitter(operator, *shares(operator, factor), hue, (uniform[7] < GREY_PROBABILITY).float())
+
+
+def shares(operator, factor):
+    """Arguments of `blend` for an operator of BRIGHTNESS, CONTRAST, SATURATION and its factor, tensors of one shape."""
+    rest = 1 - factor
+    return factor, rest * (operator == CONTRAST), rest * (operator == SATURATION)
 
 
 def jitter(planes, parameters, hue_slot):
@@ -55,7 +62,7 @@ def jitter(planes, parameters, hue_slot):
         if stage == hue_slot:
             shift_hue(planes, parameters.hue)
         if stage < 3:
-            blend(planes, parameters.operator[stage], parameters.factor[stage])
+            blend(planes, parameters.factor[stage], parameters.to_mean[stage], parameters.to_grey[stage])
 
 
 def greyscale(planes):
@@ -64,18 +71,19 @@ def greyscale(planes):
     return red.mul(GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
-def blend(planes, operator, factor):
+def blend(planes, factor, to_mean, to_grey):
     """Adjust brightness, contrast or saturation in place.
 
     All three are clamp(factor * image + (1 - factor) * base, 0, 1) and differ in the base only: black, the mean of the
     grey image, the grey image. So one pass serves a batch in which every image has another operator.
 
-    Args: planes: float32 (3, n, pixels) in [0, 1]. operator: int64 (n,). factor: float32 (n,), at least 0.
+    Args:
+        planes: float32 (3, n, pixels) in [0, 1]. factor: float32 (n,), at least 0.
+        to_mean, to_grey: float32 (n,), 1 - factor for contrast and for saturation respectively, else 0.
     """
     grey = greyscale(planes)
-    rest = 1 - factor
-    base = (grey.mean(1) * torch.where(operator == CONTRAST, rest, 0))[:, None]
-    base = torch.addcmul(base, grey, torch.where(operator == SATURATION, rest, 0)[:, None])
+    mean = (grey.mean(1) * to_mean)[:, None]
+    base = torch.addcmul(mean, grey, to_grey[:, None], out=grey)
     torch.addcmul(base, planes, factor[:, None], out=planes).clamp_(0, 1)
 
 
@@ -104,20 +112,19 @@ def shift_hue(planes, shift):
 
 
 def normalise(planes, mean, std, grey=None):
-    """Remove the colour of some images, then normalise and turn to channels-last; uses planes as scratch space.
+    """Remove the colour of some images, then subtract the mean and divide by std, in place.
 
     Args:
         planes: float32 (3, n, pixels) in [0, 1]. mean, std: three floats each, of RGB in [0, 1].
         grey: float32 (n,), 1 where the image loses its colour and 0 elsewhere; None for nowhere.
-    Returns: float32 (n, pixels, 3), contiguous.
     """
     offset = constant(tuple(-m / s for m, s in zip(mean, std)), planes.device)[:, None, None]
     scale = constant(tuple(1 / s for s in std), planes.device)[:, None, None]
     if grey is not None:
-        share = grey[:, None]
-        offset = torch.addcmul(offset, greyscale(planes), scale * share)
-        scale = scale * (1 - share)
-    return torch.addcmul(offset, planes, scale, out=planes).permute(1, 2, 0).contiguous()
+        share = scale * grey[:, None]
+        offset = torch.addcmul(offset, greyscale(planes), share)
+        scale = scale - share
+    torch.addcmul(offset, planes, scale, out=planes)
 
 
 @lru_cache(maxsize=64)

@@ -215,7 +215,8 @@ def decode(source, i, size):
         with image:
             return np.array(_square(image, size))
     except Exception as error:  # the decoders of broken files fail in ways beyond counting
-        raise ValueError(f"{source.name(i)}: not a readable image ({_reason(error)})") from error
+        name = source.name(i).encode("utf-8", "backslashreplace").decode()
+        raise ValueError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
 def _square(image, size):

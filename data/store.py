@@ -5,6 +5,7 @@ import os
 import shutil
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple, Sequence
 
@@ -29,7 +30,7 @@ class _Job(NamedTuple):
 
 
 def open_store(folder, make_source, size, *, directories, rows=None, workers=None,
-               max_bad_images=0, say=print):
+               max_bad_images=0, say=partial(print, flush=True)):
     """Open a store, first decoding into it what is missing; may be killed, and called at once from
     many processes.
 

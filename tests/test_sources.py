@@ -167,33 +167,35 @@ def test_array_source_checks_and_returns_its_images():
     assert source.fingerprint != ArraySource(255 - images, [2, 0, 1], "abc").fingerprint
     for wrong in (images.astype(float), images[..., 0], images[:2], images[:0]):
         with pytest.raises(ValueError):
-            ArraySource(wrong, [0, 1, 2][:max(len(wrong), 0)] if wrong is not images[:2] else [0],
-                        "abc") if len(wrong) != 2 else ArraySource(wrong, [0, 1, 2], "abc")
+            ArraySource(wrong, [2, 0, 1], "abc")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".ppm", ".tif", ".webp"])
 def test_an_image_of_the_size_keeps_its_pixels(suffix, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    path = write(tmp_path / f"x{suffix}", pixels, **({"lossless": True} if suffix == ".webp" else {}))
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = write(tmp_path / f"x{suffix}", pixels, **options)
     np.testing.assert_array_equal(only(path, 32), pixels)
 
 
-@pytest.mark.parametrize("width, height", [(50, 30), (30, 50), (97, 31), (8, 5), (1, 300)])
+@pytest.mark.parametrize("width, height", [(50, 30), (30, 50), (97, 31), (8, 5), (60, 200)])
 def test_covers_the_square_and_keeps_the_centre(width, height, tmp_path):
-    pixels = picture(width, height)
     side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    crop = Image.fromarray(pixels[top:top + side, left:left + side])
-    expected = np.array(crop.resize((32, 32), Image.Resampling.BICUBIC)).astype(int)
+    x, y = np.meshgrid(2 * np.arange(width), np.arange(height))
+    pixels = np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8)
     found = only(write(tmp_path / "x.png", pixels), 32)
+    centres = (np.arange(32) + 0.5) * side / 32 - 0.5
+    expected = np.stack(np.meshgrid(2 * ((width - side) / 2 + centres), (height - side) / 2 + centres),
+                        axis=2)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8
-    assert np.abs(found - expected).mean() < 6
+    inner = slice(8, 24)  # at the image's own border the filter is one-sided
+    assert np.abs(found[inner, inner, :2] - expected[inner, inner]).max() <= 1
 
 
 def test_shrinking_is_antialiased(tmp_path):
     stripes = np.zeros((256, 256, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
-    assert np.abs(only(write(tmp_path / "x.png", stripes), 32).astype(int) - 127).max() <= 3
+    assert np.abs(only(write(tmp_path / "x.png", stripes), 32).astype(int) - 127).max() <= 6
 
 
 @pytest.mark.parametrize("width, height, decoded", [(500, 375, (250, 188)), (800, 900, (100, 113)),
@@ -266,8 +268,8 @@ def test_a_png_named_jpeg_is_read(tmp_path):
     np.testing.assert_array_equal(only(tmp_path / "x.JPEG", 32), pixels)
 
 
-@pytest.mark.parametrize("kind", ["cut.jpg", "cut.png", "cut.webp", "cut.gif", "empty.jpg", "text.png",
-                                  "link.jpg", "enormous.png"])
+@pytest.mark.parametrize("kind", ["cut.jpg", "cut.png", "cut.webp", "cut.gif", "empty.jpg",
+                                  "text.png", "link.jpg", "enormous.png"])
 def test_unreadable_images_are_named(kind, tmp_path, monkeypatch):
     path = tmp_path / kind
     if kind == "link.jpg":
