@@ -117,8 +117,10 @@ def _digits(split, size):
     first = labels.min()
     labels, classes = labels - first, tuple(str(first + k) for k in range(5))
     if split != "pretrain":
-        rank = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
-        chosen = (rank < DIGITS_TRAIN_PER_CLASS) == (split == "train")
+        # drawn at random, since the file is ordered by writer
+        order = np.random.default_rng(0).permutation(len(labels))
+        few = np.concatenate([order[labels[order] == k][:DIGITS_TRAIN_PER_CLASS] for k in range(5)])
+        chosen = np.isin(np.arange(len(labels)), few) == (split == "train")
         grey, labels = grey[chosen], labels[chosen]
     scaled = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((size, size), Image.BICUBIC)
               for image in grey]

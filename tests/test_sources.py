@@ -185,8 +185,8 @@ def test_covers_the_square_and_keeps_the_centre(width, height, tmp_path):
     pixels = np.stack([x, y, np.zeros_like(x)], axis=2).astype(np.uint8)
     found = only(write(tmp_path / "x.png", pixels), 32)
     centres = (np.arange(32) + 0.5) * side / 32 - 0.5
-    expected = np.stack(np.meshgrid(2 * ((width - side) / 2 + centres), (height - side) / 2 + centres),
-                        axis=2)
+    across, down = 2 * ((width - side) / 2 + centres), (height - side) / 2 + centres
+    expected = np.stack(np.meshgrid(across, down), axis=2)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8
     inner = slice(8, 24)  # at the image's own border the filter is one-sided
     assert np.abs(found[inner, inner, :2] - expected[inner, inner]).max() <= 1
