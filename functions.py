@@ -1,22 +1,22 @@
-"""The method registry, and what the programs do with a network: build, train an epoch, evaluate, extract."""
+"""The method registry, and what the programs do with a network: build, train an epoch, evaluate."""
 
 import contextlib
+from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional as F
 
 from checkpoint import backbone_weights, load_backbone, without_head
-from conf import global_settings as settings
 from data import augment
 from data.dataloader import generator
-from supervised.resnet import features, resnet
+from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 
 
 class ModelType(NamedTuple):
-    """weights: "none", "simclr" or "supervised"; frozen: only fc is trained and batch-norm stays as loaded;
-    pretraining: the model type of pretrain.py that makes its weights; imagenet: ImageNet weights by default."""
+    """weights: "none", "simclr" or "supervised"; frozen: only fc is trained and batch-norm stays as
+    loaded; pretraining: the model type of pretrain.py that makes its weights; imagenet: ImageNet
+    weights by default."""
 
     weights: str
     frozen: bool
@@ -47,12 +47,14 @@ class Backbone(NamedTuple):
 def build_model(kind, arch, classes, dataset, path=None, image_size=None):
     """Build the network of a method with its weights loaded and a new classifier.
 
-    Args: kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics serve where the
-        weights have none. path: a checkpoint; None for untrained or ImageNet weights as kind says.
+    Args:
+        kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics serve where the
+            weights have none. path: a checkpoint; None for untrained or ImageNet weights as kind says.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
     tensors = None
-    trained_as = {"stem": "3x3", "mean": dataset.mean, "std": dataset.std, "image_size": dataset.image_size}
+    trained_as = {"stem": "3x3", "mean": dataset.mean, "std": dataset.std,
+                  "image_size": dataset.image_size}
     if path is not None:
         tensors, trained_as = backbone_weights(path)
     elif kind.imagenet:
@@ -75,75 +77,87 @@ def autocast(device, amp):
     return torch.autocast(torch.device(device).type, {"bf16": torch.bfloat16, "fp16": torch.float16}[amp])
 
 
-def train_one_epoch(network, batches, criterion, optimizer, rate, *, view, seed, epoch, amp="off", on_step=None):
-    """Train one epoch on labelled images.
+@dataclass
+class Progress:
+    """How far an epoch is: steps done, and sums over what was seen (images, or views of SimCLR)."""
+
+    step: int = 0
+    loss: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+
+    def plain(self):
+        """dict of Python numbers, from which Progress(**dict) goes on exactly."""
+        return {name: value.item() if isinstance(value, torch.Tensor) else value
+                for name, value in asdict(self).items()}
+
+
+class Diverged(ValueError):
+    """The loss is not finite."""
+
+
+def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed, epoch, amp="off",
+                    scaler=None, progress=None, after_step=None):
+    """Train one epoch, or the rest of one.
 
     Args:
-        rate: step of this epoch -> learning rate. view: (uint8 images, generator) -> network input.
-        epoch: counted from 1; with seed it decides order and augmentation. on_step: called after each step.
-    Returns: dict of loss (nats, mean over images), accuracy (fraction), learning_rate (of the last step).
-    Raises: ValueError for a loss that is not finite.
+        batches: as data.dataloader.Batches. objective: (outputs, labels) -> (mean loss, number correct).
+        rate: step of this epoch, from 0 -> learning rate.
+        view: (uint8 images, generator) -> network input.
+        epoch: from 1; (seed, epoch, step) decide order and augmentation.
+        scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up to
+            date with each step. after_step: called with it after each step; may raise to end the epoch.
+    Returns: dict of loss (nats), accuracy (fraction): means over all outputs.
+    Raises: Diverged.
     """
     network.train()
-    random = generator(batches.device, seed, epoch)
-    scaler = torch.amp.GradScaler(batches.device.type, enabled=amp == "fp16")
-    loss_sum, correct, seen = 0.0, 0, 0
-    for step, (images, labels) in enumerate(batches.epoch(seed, epoch)):
-        _set_rate(optimizer, rate(step))
-        inputs = view(images, random)
-        with autocast(batches.device, amp):
-            logits = network(inputs).float()
-            loss = criterion(logits, labels)
+    device, progress = batches.device, progress or Progress()
+    for images, labels in batches.epoch(seed, epoch, progress.step):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(progress.step)
+        inputs = view(images, generator(device, seed, epoch, progress.step))
+        with autocast(device, amp):
+            outputs = network(inputs)
+        loss, correct = objective(outputs.float(), labels)
+        if device.type == "cpu" and not torch.isfinite(loss):  # on a GPU asking would mean waiting
+            raise _diverged(progress.step + 1, epoch, rate)
 
         optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        if scaler is None:
+            loss.backward()
+            optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
 
-        loss_sum += loss.detach() * len(labels)
-        correct += (logits.argmax(1) == labels).sum()
-        seen += len(labels)
-        if on_step:
-            on_step(step)
-    return _finite({"loss": float(loss_sum / seen), "accuracy": float(correct / seen),
-                    "learning_rate": rate(step)}, epoch)
-
-
-def train_classifier_epoch(classifier, inputs, labels, criterion, optimizer, rate, *, batch_size, seed, epoch):
-    """Train a linear classifier for one epoch on features that were extracted once.
-
-    Args: inputs: (V, N, D) float features of V views of N images; each epoch uses one view of each image.
-    Returns, Raises: as train_one_epoch.
-    """
-    random = generator(inputs.device, seed, epoch)
-    order = torch.randperm(len(labels), generator=random, device=inputs.device)
-    view = torch.randint(len(inputs), (len(labels),), generator=random, device=inputs.device)
-    loss_sum, correct = 0.0, 0
-    for step, rows in enumerate(order.split(batch_size)):
-        _set_rate(optimizer, rate(step))
-        logits = classifier(inputs[view[rows], rows])
-        loss = criterion(logits, labels[rows])
-
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-        loss_sum += loss.detach() * len(rows)
-        correct += (logits.argmax(1) == labels[rows]).sum()
-    return _finite({"loss": float(loss_sum / len(labels)), "accuracy": float(correct / len(labels)),
-                    "learning_rate": rate(step)}, epoch)
+        progress.loss += loss.detach().double() * len(outputs)
+        progress.correct += correct
+        progress.seen += len(outputs)
+        progress.step += 1
+        if after_step:
+            after_step(progress)
+    check_finite(progress, epoch, rate)
+    return {"loss": float(progress.loss / progress.seen),
+            "accuracy": float(progress.correct / progress.seen)}
 
 
-def _set_rate(optimizer, rate):
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def check_finite(progress, epoch, rate):
+    """Raises: Diverged if a loss so far was not finite."""
+    if not abs(float(progress.loss)) < float("inf"):
+        raise _diverged(progress.step, epoch, rate)
 
 
-def _finite(result, epoch):
-    if not result["loss"] < float("inf"):
-        raise ValueError(f"the loss became {result['loss']} in epoch {epoch}: lower --lr "
-                         f"(it was {result['learning_rate']:g}); the last checkpoint is untouched")
-    return result
+def _diverged(step, epoch, rate):
+    return Diverged(f"the loss is not finite any more in epoch {epoch}, step {step}, at a learning "
+                    f"rate of {rate(step - 1):g}: lower --lr; the last checkpoint is untouched")
+
+
+def classification(criterion):
+    """The objective of classifying: criterion, and how many images were put into the right class."""
+    def objective(logits, labels):
+        return criterion(logits, labels), (logits.argmax(1) == labels).sum()
+    return objective
 
 
 @torch.no_grad()
@@ -167,40 +181,6 @@ def metrics(logits, labels, criterion):
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
     return {"loss": float(criterion(logits, labels)), "accuracy": float(ranked[:, 0].double().mean()),
             "top5_accuracy": float(ranked.any(1).double().mean())}
-
-
-@torch.no_grad()
-def extract_features(model, batches, view, amp="off", views=0, seed=0):
-    """Features of a frozen backbone.
-
-    Args: views: augmented views of each image; 0 for one view without randomness.
-    Returns: (max(1, views), N, D) float32 and labels (N,), on the batches' device.
-    """
-    model.eval()
-    found, labels = [], None
-    for number in range(max(1, views)):
-        random = generator(batches.device, seed, number) if views else None
-        rows, targets = [], []
-        for images, target in batches.epoch():
-            inputs = view(images, random)
-            with autocast(batches.device, amp):
-                rows.append(features(model, inputs).float())
-            targets.append(target)
-        found.append(torch.cat(rows))
-        labels = torch.cat(targets)
-    return torch.stack(found), labels
-
-
-def knn_accuracy(bank, bank_labels, queries, labels):
-    """Weighted k-nearest-neighbour accuracy by cosine similarity (Wu et al. 2018, section 3.4).
-
-    Args: bank (M, D), queries (N, D) float features; labels int64. Returns: fraction in [0, 1].
-    """
-    similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
-    near, index = similarity.topk(min(settings.KNN_NEIGHBOURS, len(bank)), dim=1)
-    votes = torch.zeros(len(queries), int(max(bank_labels.max(), labels.max())) + 1, device=queries.device)
-    votes.scatter_add_(1, bank_labels[index], (near / settings.KNN_TEMPERATURE).exp())
-    return float((votes.argmax(1) == labels).double().mean())
 
 
 def labelled_view(backbone):

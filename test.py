@@ -7,7 +7,7 @@ import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
-from functions import Backbone, MODEL_TYPES, extract_features, labelled_view, metrics, predict
+from functions import MODEL_TYPES, Backbone, labelled_view, metrics, predict
 from supervised.resnet import resnet
 
 FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir", "amp", "workers",
@@ -40,22 +40,16 @@ def main(argv=None):
     if len(state["classes"]) != len(test.classes):
         raise ValueError(f"{path}: its classifier has {len(state['classes'])} classes, "
                          f"{args.data} has {len(test.classes)}")
-    model = resnet(config.get("arch", "resnet18"), len(state["classes"]), trained["stem"])
+    model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
-    model = model.to(device, memory_format=torch.channels_last)
-    view = labelled_view(Backbone(model, trained["image_size"], tuple(trained["mean"]), tuple(trained["std"]), trained))
+    model.to(device, memory_format=torch.channels_last)
+    view = labelled_view(Backbone(model, trained["image_size"], trained["mean"], trained["std"], trained))
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
-    batches = Batches(test.images, test.labels, args.batch_size, device)
-    if MODEL_TYPES[args.model_type].frozen:  # as train.py does it, so that both print the same figure
-        inputs, labels = extract_features(model, batches, view, amp)
-        with torch.no_grad():
-            logits = model.fc(inputs[0])
-    else:
-        logits, labels = predict(model, batches, view, amp)
-    scores = metrics(logits, labels, torch.nn.CrossEntropyLoss())
+    batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
+    scores = metrics(*predict(model, batches, view, amp), torch.nn.CrossEntropyLoss())
     print(f"{path}: epoch {state['epoch']}")
-    print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, loss {scores['loss']:.6f}, "
-          f"{len(labels)} images")
+    print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, "
+          f"loss {scores['loss']:.6f}, {len(test.rows)} images")
 
 
 if __name__ == "__main__":

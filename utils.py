@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import platform
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +56,8 @@ ARGUMENTS = {
     "label_ratio": dict(type=_RATIO, default=1.0, help="share of the labelled training images to use"),
     "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1, help="share of the training set held out to choose on"),
     "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
-    "warmup_epochs": dict(type=_number(float, 0), default=1.0, help="epochs of linear warm-up"),
+    "warmup_epochs": dict(type=_number(float, 0), help="epochs of linear warm-up (default: a tenth of the "
+                          "run, at most 10)"),
     "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine", help="after the warm-up"),
     "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8], help="comma-separated fractions of the run"),
     "weight_decay": dict(type=_number(float, 0), default=5e-4, help="not on biases and batch-norm"),
@@ -72,6 +74,8 @@ ARGUMENTS = {
     "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto", help="autocast; auto: bf16 where fast"),
     "workers": dict(type=_COUNT, help="processes that decode images (default: all cores)"),
     "max_bad_images": dict(type=_number(int, 0), default=0, help="unreadable images to skip before giving up"),
+    "checkpoint_minutes": dict(type=_number(float, 0, open_low=True), default=10.0,
+                               help="minutes between checkpoints inside an epoch"),
     "debug": dict(action="store_true", help="show the traceback of an error"),
 }
 
@@ -100,6 +104,10 @@ def build_parser(description, names, choices, **defaults):
     return parser
 
 
+class Interrupted(Exception):
+    """A signal ended a run after a checkpoint. Args: message, signal number."""
+
+
 def run_program(main, argv=None):
     """Run a program's main; any failure becomes one line on stderr and status 1 (--debug: a traceback)."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
@@ -107,7 +115,10 @@ def run_program(main, argv=None):
         main(argv)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
+    except Interrupted as stop:
+        print(stop.args[0], file=sys.stderr)
+        return 128 + stop.args[1]
     except Exception as error:  # the boundary between program and user: everything below has a message
         if debug:
             raise
@@ -159,14 +170,11 @@ def write_config(path, args):
 
 
 class CsvLog:
-    """One row an epoch, flushed; starts anew or goes on after `epoch` rows of an earlier part of the run."""
+    """One row an epoch, flushed; starts anew, or goes on after the last row of an earlier part."""
 
-    def __init__(self, path, columns, epoch=0):
+    def __init__(self, path, columns, last_row=None):
         self.path, self.columns = Path(path), columns
-        kept = []
-        if epoch and self.path.is_file():
-            with open(self.path, newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epoch]
+        kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
         with open(partial, "w", newline="") as file:
@@ -174,6 +182,21 @@ class CsvLog:
             writer.writeheader()
             writer.writerows(kept)
         os.replace(partial, self.path)
+
+    def _rows_before(self, epoch):
+        """The rows of epochs 1 to epoch - 1. Raises: ValueError where the file was changed."""
+        if epoch == 1:
+            return []
+        try:
+            with open(self.path, newline="") as file:
+                rows = list(csv.DictReader(file))[:epoch - 1]
+            whole = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        if not whole or set(rows[0]) != set(self.columns):
+            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that --resume goes "
+                             "on from; put the file back, or start anew without --resume")
+        return rows
 
     def write(self, row):
         """Append a row: values by column; missing ones stay empty."""
@@ -193,7 +216,7 @@ def seed_everything(seed):
 
 
 def check_resume(state, args, may_differ=("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
-                                          "pretrained_model_path", "checkpoint")):
+                                          "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every")):
     """Raises: ValueError naming the settings in which a checkpoint's run differs from this one."""
     old = state.get("config", {})
     wrong = [f"--{k.replace('_', '-')} was {old[k]} and is {v}" for k, v in vars(args).items()

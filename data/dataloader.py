@@ -1,61 +1,109 @@
-"""Images and labels -> batches on the device, in an order that depends on (seed, epoch) alone."""
+"""Images or features, and labels -> batches on the device, in an order that depends on
+(seed, epoch) alone."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 
+from data.store import read_ahead
+
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
+AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
-class Batches:
-    """Batches of one split.
+class _Ordered:
+    """Rows cut into batches; a single last row joins the batch before, since batch-norm needs two."""
 
-    Args:
-        images: uint8 (N, H, H, 3) array or memory map. labels: int64 (N,).
-        rows: the rows to use, None for all. batch_size: images. drop_last: skip a last partial batch.
-    """
-
-    def __init__(self, images, labels, batch_size, device, rows=None, drop_last=False):
-        self.images, self.labels = images, torch.as_tensor(labels)
+    def __init__(self, labels, batch_size, device, rows):
+        self.labels, self.batch_size = torch.as_tensor(labels), batch_size
+        self.device = torch.device(device)
         self.rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
-        self.batch_size, self.device, self.drop_last = batch_size, torch.device(device), drop_last
-        self._resident = self._to_device()
 
     def __len__(self):
         whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + bool(rest and not self.drop_last)
-
-    def _to_device(self):
-        if self.device.type != "cuda":
-            return None
-        size = int(np.prod(self.images.shape))
-        if size > RESIDENT_SHARE * torch.cuda.mem_get_info(self.device)[0]:
-            return None
-        self.labels = self.labels.to(self.device)
-        return torch.from_numpy(np.ascontiguousarray(self.images[np.arange(len(self.images))])).to(self.device)
+        return whole + (rest > (whole > 0))
 
     def order(self, seed=None, epoch=0):
-        """Row numbers in the order of an epoch: shuffled by (seed, epoch), as they lie without a seed."""
+        """Row numbers in the order of an epoch: shuffled by (seed, epoch), as they lie without."""
         if seed is None:
             return self.rows
         return self.rows[np.random.default_rng((seed, epoch)).permutation(len(self.rows))]
 
-    def epoch(self, seed=None, epoch=0):
+    def steps(self, order, first_step=0):
+        """The part of an order that each step takes, from first_step on."""
+        return np.split(order, np.arange(1, len(self)) * self.batch_size)[first_step:]
+
+
+class Batches(_Ordered):
+    """Batches of images. Where they fit an accelerator's memory they live there; else a thread reads
+    ahead from the (memory-mapped) array.
+
+    Args:
+        images: uint8 (N, H, H, 3) array or memory map. labels: int64 (N,). batch_size: images.
+        rows: the rows to use, None for all.
+    """
+
+    def __init__(self, images, labels, batch_size, device, rows=None):
+        super().__init__(labels, batch_size, device, rows)
+        self.images, self._resident = images, None
+        if self.device.type == "cuda":
+            free = torch.cuda.mem_get_info(self.device)[0]
+            if len(self.rows) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free:
+                self._resident = torch.from_numpy(images[self.rows]).to(self.device)
+                self.labels = self.labels[self.rows].to(self.device)
+                self.rows = np.arange(len(self.rows))
+
+    def epoch(self, seed=None, epoch=0, first_step=0):
         """Yield (images uint8 (B, H, H, 3), labels int64 (B,)) on the device."""
-        order = self.order(seed, epoch)
-        for step in range(len(self)):
-            rows = order[step * self.batch_size:(step + 1) * self.batch_size]
-            if self._resident is not None:
-                on_device = torch.from_numpy(rows).to(self.device, non_blocking=True)
-                yield self._resident[on_device], self.labels[on_device]
-                continue
-            images = torch.from_numpy(self.images[rows])
-            labels = self.labels[torch.from_numpy(rows)]
-            if self.device.type == "cuda":
-                images = images.pin_memory()
-            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        steps = self.steps(self.order(seed, epoch), first_step)
+        if self._resident is not None:
+            for rows in steps:
+                rows = torch.from_numpy(rows).to(self.device, non_blocking=True)
+                yield self._resident[rows], self.labels[rows]
+            return
+        with ThreadPoolExecutor(1) as reader:
+            pending = [reader.submit(self._read, rows) for rows in steps[:AHEAD]]
+            for step in range(len(steps)):
+                images, labels = pending.pop(0).result()
+                if step + AHEAD < len(steps):
+                    pending.append(reader.submit(self._read, steps[step + AHEAD]))
+                yield (images.to(self.device, non_blocking=True),
+                       labels.to(self.device, non_blocking=True))
+
+    def _read(self, rows):
+        read_ahead(self.images, rows)
+        images, labels = torch.from_numpy(self.images[rows]), self.labels[torch.from_numpy(rows)]
+        if self.device.type == "cuda":
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return images, labels
+
+
+class FeatureBatches(_Ordered):
+    """Batches of features that a frozen backbone gave once.
+
+    Args: features: float32 (V, N, D) of V views; each epoch takes one view of each image at random.
+        labels, batch_size, device, rows: as for Batches.
+    """
+
+    def __init__(self, features, labels, batch_size, device, rows=None):
+        super().__init__(labels, batch_size, device, rows)
+        self.features = torch.as_tensor(features).to(self.device)
+        self.labels = self.labels.to(self.device)
+
+    def epoch(self, seed=None, epoch=0, first_step=0):
+        """Yield (features float32 (B, D), labels int64 (B,)); without a seed those of view 0."""
+        order, views = self.order(seed, epoch), np.zeros(len(self.labels), dtype=np.int64)
+        if seed is not None and len(self.features) > 1:
+            views = np.random.default_rng((seed, epoch, 1)).integers(len(self.features), size=len(views))
+        views = torch.from_numpy(views).to(self.device)
+        for rows in self.steps(order, first_step):
+            rows = torch.from_numpy(rows).to(self.device)
+            yield self.features[views[rows], rows], self.labels[rows]
 
 
 def generator(device, *numbers):
-    """A random generator on the device whose stream depends on the numbers alone, e.g. (seed, epoch)."""
+    """A random generator on the device whose stream depends on the numbers alone,
+    e.g. (seed, epoch, step)."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator(device=device).manual_seed(seed)

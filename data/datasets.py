@@ -1,12 +1,13 @@
 """Datasets by name: which images, which labels, which split, and where they come from."""
 
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from conf import global_settings as settings
-from data.sources import ArraySource, FolderSource
+from data.sources import ArraySource, FolderSource, TarSource
 from data.store import open_store
 
 
@@ -34,11 +35,20 @@ DIGITS_TRAIN_PER_CLASS = 40
 
 
 class Split(NamedTuple):
-    """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by label."""
+    """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by label;
+    rows: int64 (M,), those of the N images that belong to the split; checksums: int64 (N,), crc32 of
+    each image's bytes."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple
+    rows: np.ndarray
+    checksums: np.ndarray
+
+    @property
+    def labelled(self):
+        """Whether all its images have labels."""
+        return bool(self.labels[self.rows].min() >= 0)
 
 
 def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0):
@@ -55,34 +65,15 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     split = dataset.unlabelled if split == "pretrain" else split
     size = size or dataset.image_size
     if name == "digits":
-        return _subset(_digits(split, size), ratio, seed)
-    make_source, watched, classes = _locate(name, split, data_dir)
+        return _digits(split, size, ratio, seed)
+    make_source, watched = _locate(name, split, data_dir)
     folder = data_dir / "store" / f"{name}-{split}-{size}px"
-    rows = None
-    if ratio < 1:
-        source = make_source()
-        rows = stratified(source.labels, ratio, seed)
-        make_source = lambda: source  # noqa: E731  the listing just made is not made again
-    store = open_store(folder, make_source, size, directories=watched, rows=rows, workers=workers,
+    store = open_store(folder, make_source, size, directories=watched, workers=workers,
+                       rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
-    rows = np.flatnonzero(store.present) if rows is None else rows[store.present[rows]]
-    everything = len(rows) == len(store.labels)
-    images = store.images if everything else Rows(store.images, rows)
-    return Split(images, store.labels[rows], tuple(store.classes))
-
-
-class Rows:
-    """Some rows of an array, indexed like an array of their own without copying them."""
-
-    def __init__(self, array, rows):
-        self.array, self.rows = array, rows
-        self.shape = (len(rows), *array.shape[1:])
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        return self.array[self.rows[index]]
+    rows = stratified(store.labels, ratio, seed)
+    return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
+                 store.checksums)
 
 
 def stratified(labels, ratio, seed):
@@ -91,23 +82,17 @@ def stratified(labels, ratio, seed):
     Args: labels: int64 (N,). ratio: in (0, 1]; every class keeps at least one image.
     Returns: int64 row numbers, ascending.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    picked = []
-    for label in np.unique(labels):
-        rows = order[labels[order] == label]
-        picked.append(rows[:max(1, round(len(rows) * ratio))])
-    return np.sort(np.concatenate(picked))
-
-
-def _subset(split, ratio, seed):
     if ratio == 1:
-        return split
-    rows = stratified(split.labels, ratio, seed)
-    return Split(split.images[rows], split.labels[rows], split.classes)
+        return np.arange(len(labels))
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within each
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(starts, counts)
+    kept = np.maximum(1, np.round(counts * ratio)).astype(int)
+    return np.sort(order[place < np.repeat(kept, counts)])
 
 
-def _digits(split, size):
+def _digits(split, size, ratio, seed):
     """scikit-learn's 1797 scanned digits: 0-4 for pre-training, 5-9 with few labels for the task."""
     from PIL import Image
     from sklearn.datasets import load_digits
@@ -116,36 +101,49 @@ def _digits(split, size):
     grey, labels = digits.images[wanted], digits.target[wanted].astype(np.int64)
     first = labels.min()
     labels, classes = labels - first, tuple(str(first + k) for k in range(5))
+    rows = np.arange(len(labels))
     if split != "pretrain":
         # drawn at random, since the file is ordered by writer
         order = np.random.default_rng(0).permutation(len(labels))
         few = np.concatenate([order[labels[order] == k][:DIGITS_TRAIN_PER_CLASS] for k in range(5)])
-        chosen = np.isin(np.arange(len(labels)), few) == (split == "train")
-        grey, labels = grey[chosen], labels[chosen]
+        rows = np.flatnonzero(np.isin(rows, few) == (split == "train"))
     scaled = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((size, size), Image.BICUBIC)
               for image in grey]
-    return Split(np.repeat(np.stack(scaled)[..., None], 3, axis=3), labels, classes)
+    images = np.repeat(np.stack(scaled)[..., None], 3, axis=3)
+    checksums = np.array([zlib.crc32(image) for image in images])
+    return Split(images, labels, classes, rows[stratified(labels[rows], ratio, seed)], checksums)
 
 
 def _locate(name, split, data_dir):
-    """How to list a split, which paths tell that it changed, and its class names if known already."""
+    """How to list a split, and the paths whose change tells that it must be listed again."""
     root = data_dir if name == "folder" else data_dir / name
-    if name in ("cifar10", "cifar100", "stl10") and not (root / "train").is_dir():
-        return (lambda: _torchvision(name, split, data_dir)), [data_dir / _ARCHIVES[name]], None
-    if name == "folder" and split == "train" and not (root / "train").is_dir():
-        return (lambda: FolderSource.unlabelled(root)), [root], None
-    if not (root / split).is_dir():
+    if name in _ARCHIVES and not (root / "train").is_dir():
+        return (lambda: _torchvision(name, split, data_dir)), [data_dir / _ARCHIVES[name]]
+    folder, train = root / split, root / "train"
+    if name == "imagenet" and split == "train" and not folder.is_dir():
+        for tar in (root / IMAGENET_TAR, data_dir / IMAGENET_TAR):
+            if tar.is_file():
+                return (lambda: TarSource(tar)), [tar]
+    if name == "folder" and split == "train" and not folder.is_dir():
+        return (lambda: FolderSource.unlabelled(root)), [root]
+    if not folder.is_dir():
         hint = " (tests and training read this split)" if split == "test" else ""
-        raise FileNotFoundError(f"no images of {name}: expected {root / split}/<class>/*{hint}; "
+        hint += f" or {root / IMAGENET_TAR}" if name == "imagenet" and split == "train" else ""
+        raise FileNotFoundError(f"no images of {name}: expected {folder}/<class>/*{hint}; "
                                 "put them there or name another folder with --data-dir")
     if split == "unlabeled":
-        return (lambda: FolderSource.unlabelled(root / split)), [root / split], None
-    if split == "test":
-        classes = tuple(sorted(p.name for p in (root / "train").iterdir() if p.is_dir()))
-        return (lambda: FolderSource.labelled(root / split, classes=classes)), [root / split], classes
-    return (lambda: FolderSource.labelled(root / split)), [root / split], None
+        return (lambda: FolderSource.unlabelled(folder)), [folder]
+    if split == "test":  # its labels are those of the training classes, some of which it may lack
+        return (lambda: FolderSource.labelled(folder, _classes(train))), [folder, train]
+    return (lambda: FolderSource.labelled(folder)), [folder]
 
 
+def _classes(folder):
+    return tuple(sorted(path.name for path in folder.iterdir()
+                        if path.is_dir() and not path.name.startswith(".")))
+
+
+IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 _ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "stl10": "stl10_binary"}
 
 
@@ -155,8 +153,7 @@ def _torchvision(name, split, data_dir):
     try:
         if name == "stl10":
             data = torchvision.datasets.STL10(str(data_dir), split=split, download=True)
-            return ArraySource(data.data.transpose(0, 2, 3, 1).copy(), data.labels.astype(np.int64),
-                               tuple(data.classes))
+            return ArraySource(data.data.transpose(0, 2, 3, 1), data.labels, data.classes)
         kind = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
         data = kind(str(data_dir), train=split == "train", download=True)
     except (OSError, RuntimeError) as error:

@@ -20,12 +20,14 @@ NAMES = ("images.npy", "labels.npy", "checksums.npy")
 
 class Store(NamedTuple):
     """images: uint8 (N, S, S, 3) memory map, read-only; labels: int64 (N,), -1 for none;
-    classes: names by label; present: bool (N,), which rows are packed (the others are black)."""
+    classes: names by label; present: bool (N,), which rows are packed (the others are black);
+    checksums: int64 (N,) memory map, crc32 of each packed image's bytes."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple
     present: np.ndarray
+    checksums: np.ndarray
 
 
 def create(folder, labels, size):
@@ -43,11 +45,11 @@ def create(folder, labels, size):
 def load(folder, meta):
     """Returns: Store. Raises: OSError or ValueError if its files are damaged."""
     images = np.load(folder / "images.npy", mmap_mode="r")
-    labels, present = np.load(folder / "labels.npy"), np.asarray(checksums(folder) >= 0)
-    size = meta["size"]
+    labels, checks = np.load(folder / "labels.npy"), checksums(folder)
+    present, size = np.asarray(checks >= 0), meta["size"]
     if images.shape != (len(labels), size, size, 3) or present.shape != labels.shape:
         raise ValueError(f"images {images.shape}, labels {labels.shape}, checksums {present.shape}")
-    return Store(images, labels, tuple(meta["classes"]), present)
+    return Store(images, labels, tuple(meta["classes"]), present, checks)
 
 
 def checksums(folder, mode="r"):
@@ -119,17 +121,20 @@ def locked(folder, say):
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / "lock", "ab")
     with file:
-        if _flock(file, "LOCK_EX", "LOCK_NB") is False:
+        if flock(file, "LOCK_EX", "LOCK_NB") is False:
             say(f"{folder}: waiting for another process that packs it")
-            _flock(file, "LOCK_EX")
+            flock(file, "LOCK_EX")
         try:
             yield
         finally:
-            _flock(file, "LOCK_UN")
+            flock(file, "LOCK_UN")
 
 
-def _flock(file, *flags):
-    """Returns: whether it worked, None where locks are unknown."""
+def flock(file, *flags):
+    """Lock or unlock an open file. Args: flags: names of fcntl's LOCK_ flags.
+
+    Returns: whether it worked, None where locks are unknown.
+    """
     if fcntl is None:
         return None
     try:

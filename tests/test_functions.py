@@ -4,10 +4,10 @@ import torch
 
 import checkpoint
 from data.dataloader import Batches
-from data.datasets import DATASETS, hold_out, load_split, stratified
-from functions import MODEL_TYPES, build_model, extract_features, knn_accuracy, metrics, predict
+from data.datasets import DATASETS
+from functions import MODEL_TYPES, build_model, metrics, predict
 from self_supervised_pretrained.network import SimCLR
-from supervised.resnet import features, resnet
+from supervised.resnet import resnet
 
 
 def plain(images, random):
@@ -31,46 +31,6 @@ def test_evaluation_is_exact_with_a_partial_last_batch(batches):
     assert result["accuracy"] == float((whole.argmax(1) == labels).double().mean())
     assert result["loss"] == pytest.approx(float(torch.nn.CrossEntropyLoss()(whole, labels)), abs=1e-5)
     assert result["top5_accuracy"] == 1
-
-
-def test_features_equal_those_of_a_plain_forward(batches):
-    model = resnet("resnet18", 3, "7x7")
-    found, _ = extract_features(model, batches, plain)
-    with torch.no_grad():
-        assert torch.allclose(model.fc(found[0]), predict(model, batches, plain)[0], atol=1e-5)
-    assert found.shape == (1, 11, 512)
-
-
-def test_order_depends_on_seed_and_epoch_alone(batches):
-    assert np.array_equal(batches.order(1, 2), batches.order(1, 2))
-    assert not np.array_equal(batches.order(1, 2), batches.order(1, 3))
-    assert sorted(batches.order(1, 2)) == list(range(11))
-    assert [len(labels) for _, labels in batches.epoch(0, 1)] == [4, 4, 3]
-
-
-def test_sample_ratios_are_nested_and_stratified():
-    labels = np.repeat(np.arange(5), [10, 20, 30, 40, 1])
-    small, large = stratified(labels, 0.1, 3), stratified(labels, 0.5, 3)
-    assert set(small) < set(large)
-    assert np.bincount(labels[large]).tolist() == [5, 10, 15, 20, 1]
-    assert np.array_equal(small, stratified(labels, 0.1, 3))
-    assert not np.array_equal(large, stratified(labels, 0.5, 4))
-    train, validation = hold_out(labels[:100], 0.1, 0)
-    assert len(validation) == 10 and not set(train) & set(validation) and len(train) == 90
-
-
-def test_knn_finds_clusters():
-    bank = torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]]).repeat(10, 1)
-    labels = torch.tensor([0, 0, 1, 1]).repeat(10)
-    assert knn_accuracy(bank, labels, torch.tensor([[2.0, 0.1], [0, 3]]), torch.tensor([0, 1])) == 1
-    assert knn_accuracy(bank, labels, torch.tensor([[2.0, 0.1], [0, 3]]), torch.tensor([1, 0])) == 0
-
-
-def test_digits_are_disjoint_and_few():
-    parts = {split: load_split("digits", split, "nowhere") for split in ("pretrain", "train", "test")}
-    assert parts["pretrain"].classes == ("0", "1", "2", "3", "4") and parts["test"].classes[0] == "5"
-    assert np.bincount(parts["train"].labels).tolist() == [40] * 5
-    assert len(parts["pretrain"].labels) + len(parts["train"].labels) + len(parts["test"].labels) == 1797
 
 
 def foreign_checkpoints(folder):

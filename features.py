@@ -1,0 +1,131 @@
+"""Features of a frozen backbone: extracted once, kept on disk, and judged by their neighbours."""
+
+import hashlib
+import json
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from conf import global_settings as settings
+from data.dataloader import Batches, generator
+from data.datasets import stratified
+from data.store_files import locked
+from functions import autocast, labelled_view
+
+VERSION = 1
+
+
+@torch.no_grad()
+def extract_features(model, batches, view, amp="off", views=0, seed=0):
+    """Features of a frozen backbone.
+
+    Args: view: as in functions.predict. views: augmented views of each image, 0 for a plain one.
+    Yields: float32 (B, D) batch after batch, max(1, views) times over all images.
+    """
+    model.eval()
+    for number in range(max(1, views)):
+        for step, (images, _) in enumerate(batches.epoch()):
+            random = generator(batches.device, seed, number, step) if views else None
+            inputs = view(images, random)
+            with autocast(batches.device, amp):
+                yield model.features(inputs)
+
+
+def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, say=print):
+    """The features of a split, from disk where the same ones were extracted before.
+
+    Whichever process comes first extracts; others that want the same wait. A file that does not match
+    its checksum is made anew.
+
+    Args: folder: where such files live. backbone: functions.Backbone. split: data.datasets.Split.
+    Returns: float32 (max(1, views), M, D) memory map, for the M rows of the split.
+    """
+    path = Path(folder) / (_key(backbone, split, amp, views, seed) + ".npy")
+    found = _read(path, say)
+    if found is None:
+        with locked(path.with_suffix(""), say):
+            found = _read(path, say)
+            if found is None:
+                batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
+                                  split.rows)
+                parts = extract_features(backbone.model, batches, labelled_view(backbone), amp, views,
+                                         seed)
+                rounds = max(1, views)
+                _write(path, parts, rounds, (rounds * len(split.rows), backbone.model.fc.in_features))
+                found = _read(path, say)
+    return found
+
+
+def _key(backbone, split, amp, views, seed):
+    """A digest of everything that changes features: weights, images, input, precision."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in backbone.model.state_dict().items():
+        if not name.startswith("fc."):
+            digest.update(name.encode() + str(tuple(tensor.shape)).encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy())
+    digest.update(np.ascontiguousarray(split.checksums[split.rows]))
+    facts = VERSION, backbone.image_size, backbone.mean, backbone.std, amp, views, seed if views else 0
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()
+
+
+def _write(path, parts, views, shape):
+    """Write a .npy file whole or not at all, and its checksum beside it."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    partial, check = path.with_suffix(".partial"), 0
+    with open(partial, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            part = part.cpu().numpy()
+            file.write(part)
+            check = zlib.crc32(part, check)
+        file.flush()
+        os.fsync(file.fileno())
+    path.with_suffix(".json").write_text(json.dumps({"crc32": check, "views": views}))
+    os.replace(partial, path)
+
+
+def _read(path, say):
+    if not path.is_file():
+        return None
+    try:
+        facts, array = json.loads(path.with_suffix(".json").read_text()), np.load(path, mmap_mode="c")
+        if zlib.crc32(array) == facts["crc32"]:
+            return array.reshape(facts["views"], -1, array.shape[1])
+    except (OSError, ValueError, KeyError, EOFError):
+        pass
+    say(f"{path}: damaged; extracting the features again")
+    return None
+
+
+def knn_accuracy(bank, bank_labels, queries, labels):
+    """Weighted k-nearest-neighbour accuracy by cosine similarity (Wu et al. 2018, section 3.4).
+
+    Args: bank (M, D), queries (N, D) float features; labels int64. Returns: fraction in [0, 1].
+    """
+    similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
+    near, index = similarity.topk(min(settings.KNN_NEIGHBOURS, len(bank)), dim=1)
+    votes = torch.zeros(len(queries), int(max(bank_labels.max(), labels.max())) + 1, device=queries.device)
+    votes.scatter_add_(1, bank_labels[index], (near / settings.KNN_TEMPERATURE).exp())
+    return float((votes.argmax(1) == labels).double().mean())
+
+
+def knn_probe(split, view, device, amp, seed):
+    """A function from a backbone to the kNN accuracy of its features on part of a labelled split.
+
+    Four fifths of at most KNN_IMAGES images are neighbours, the rest queries.
+    """
+    labels = split.labels[split.rows]
+    rows = split.rows[stratified(labels, min(1.0, settings.KNN_IMAGES / len(labels)), seed)]
+    batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device, rows)
+    labels = torch.as_tensor(split.labels[rows], device=device)
+    asked = torch.arange(len(rows), device=device) % 5 == 4
+
+    def accuracy(backbone):
+        found = torch.cat(list(extract_features(backbone, batches, view, amp)))
+        return knn_accuracy(found[~asked], labels[~asked], found[asked], labels[asked])
+    return accuracy

@@ -1,0 +1,214 @@
+"""The loop over epochs that pre-training and training share, and what it leaves on disk."""
+
+import contextlib
+import math
+import shlex
+import signal
+import sys
+import time
+from typing import Callable, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+import checkpoint
+import utils
+from data.store_files import flock
+from functions import Diverged, Progress, check_finite, train_one_epoch
+from optimizers import build_optimizer, learning_rate
+from tensorboard_log import TensorBoardLog
+
+SAVE_SECONDS = 5  # between checkpoints of shorter epochs
+WARMUP_EPOCHS = 10  # at most, of a run's first tenth (Chen et al. 2020 warm up for 10 of 100 and more)
+PRINT_SECONDS = 1  # between printed lines of shorter epochs
+
+
+class Job(NamedTuple):
+    """What a program asks of the loop.
+
+    network: saved whole. trained: the part of it that is trained on batches. objective, view: as in
+    functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
+    accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose
+    highest value makes best.pth, "" for none. facts: what else a checkpoint says. amp: resolved.
+    """
+
+    network: torch.nn.Module
+    trained: torch.nn.Module
+    batches: object
+    objective: Callable
+    view: Callable
+    columns: tuple
+    names: tuple
+    evaluate: Callable
+    chosen_by: str
+    facts: dict
+    amp: str
+
+
+class Run:
+    """One run: its files, and where it stands.
+
+    Raises: ValueError where another process works on the same run, or --resume asks for other
+    settings; FileNotFoundError where there is nothing to resume.
+    """
+
+    def __init__(self, job, args, name, csv_prefix=""):
+        self.job, self.args = job, args
+        self.folder = args.output_dir / "checkpoint" / args.model_type / name
+        self._lock = _lock(self.folder)
+        self.device, self.steps = job.batches.device, len(job.batches)
+        self.optimizer = build_optimizer(args.optimizer, job.trained, args.lr, args.weight_decay)
+        self.scaler = torch.amp.GradScaler(self.device.type) if job.amp == "fp16" else None
+        self.epoch, self.progress, self.best, self.row = 0, None, -math.inf, {}
+        if args.resume:
+            self._go_on(checkpoint.read(self.folder / "last.pth"))
+        utils.write_config(self.folder / "config.yml", args)
+        self.log = utils.CsvLog(args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv",
+                                job.columns, self.row)
+        self.board = TensorBoardLog(args.output_dir / "runs" / args.model_type / name, self.epoch)
+        self._saved = self._printed = time.monotonic()
+        self._signal = None
+
+    def train(self):
+        """Train the epochs that are missing. Returns: the last row of the CSV.
+
+        Raises: Diverged, after marking it in the CSV; utils.Interrupted.
+        """
+        with self._signals():
+            for epoch in range(self.epoch + 1, self.args.epochs + 1):
+                self._train_epoch(epoch)
+        print(f"checkpoint: {self.folder / 'last.pth'}")
+        return self.row
+
+    def rate(self, epoch):
+        """Learning rate by step of an epoch."""
+        args, done = self.args, (epoch - 1) * self.steps
+        warmup_epochs = args.warmup_epochs
+        if warmup_epochs is None:
+            warmup_epochs = min(WARMUP_EPOCHS, args.epochs / 10)
+        total, warmup = args.epochs * self.steps, round(warmup_epochs * self.steps)
+        return lambda step: learning_rate(done + step, total, args.lr, warmup, args.scheduler,
+                                          args.milestones)
+
+    def _train_epoch(self, epoch):
+        job, rate, started = self.job, self.rate(epoch), time.perf_counter()
+        skipped = self.progress.step if self.progress else 0
+        row = {"epoch": epoch, "learning_rate": rate(self.steps - 1)}
+        with tqdm(total=self.steps, initial=skipped, desc=f"epoch {epoch}", leave=False,
+                  disable=None) as bar:
+            def after_step(progress):
+                bar.update()
+                self._obey(progress, epoch)
+
+            try:
+                result = train_one_epoch(
+                    job.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
+                    seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
+                    progress=self.progress, after_step=after_step)
+            except Diverged:
+                self.log.write({**row, job.names[0]: math.nan})
+                raise
+        seconds = time.perf_counter() - started
+        for name, value in zip(job.names, (result["loss"], result["accuracy"])):
+            if name:
+                row[name] = value
+        row.update(job.evaluate(epoch))
+        row["images_per_second"] = round(len(job.batches.rows) * (1 - skipped / self.steps) / seconds, 1)
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        self._finish_epoch(epoch, row)
+
+    def _finish_epoch(self, epoch, row):
+        self.epoch, self.progress, self.row = epoch, None, row
+        if self.job.chosen_by and row.get(self.job.chosen_by, -math.inf) > self.best:
+            self.best = row[self.job.chosen_by]
+            checkpoint.save(self.folder / "best.pth", self._state())
+        last, now = epoch == self.args.epochs, time.monotonic()
+        if last or self._signal or now - self._saved > SAVE_SECONDS:
+            self._save()
+        self.log.write(row)
+        self.board.row(row)
+        if last or now - self._printed > PRINT_SECONDS:
+            self._printed = now
+            print(f"epoch {epoch}/{self.args.epochs}: {_line(row)}", flush=True)
+        if self._signal and not last:
+            self._stop()
+
+    def _obey(self, progress, epoch):
+        """Write a checkpoint inside an epoch where one is due or a signal asks for it."""
+        if progress.step == self.steps:  # the epoch's own checkpoint comes next
+            return
+        due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
+        if self._signal or due:
+            check_finite(progress, epoch, self.rate(epoch))
+            self.progress = progress
+            self._save()
+            if self._signal:
+                self._stop()
+
+    def _stop(self):
+        number, self._signal = self._signal, None
+        if number == getattr(signal, "SIGUSR1", None):
+            return
+        again = [arg for arg in sys.argv if arg not in ("--resume", "--resume=True")]
+        raise utils.Interrupted(f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
+                          f"{self.epoch + 1}; go on with: {shlex.join(['python', *again])} --resume",
+                          number)
+
+    @contextlib.contextmanager
+    def _signals(self):
+        """Let the first SIGINT or SIGTERM wait for a checkpoint; a second one ends at once."""
+        def note(number, _):
+            self._signal = number
+            if number != getattr(signal, "SIGUSR1", None):
+                signal.signal(number, signal.SIG_DFL)
+
+        names = [n for n in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, n)]
+        try:
+            before = {name: signal.signal(getattr(signal, name), note) for name in names}
+        except ValueError:  # not in the main thread
+            before = {}
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(getattr(signal, name), handler)
+
+    def _state(self):
+        return {**self.job.facts, "model": self.job.network.state_dict(), "epoch": self.epoch,
+                "optimizer": self.optimizer.state_dict(), "best": self.best, "row": self.row,
+                "scaler": self.scaler.state_dict() if self.scaler else {},
+                "progress": self.progress.plain() if self.progress else {},
+                "config": utils.plain_config(self.args)}
+
+    def _save(self):
+        checkpoint.save(self.folder / "last.pth", self._state())
+        self._saved = time.monotonic()
+
+    def _go_on(self, state):
+        utils.check_resume(state, self.args)
+        self.job.network.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
+        self.epoch, self.best, self.row = state["epoch"], state["best"], state["row"]
+        self.progress = Progress(**state["progress"]) if state["progress"] else None
+        planned = state["config"]["epochs"]
+        if planned != self.args.epochs and self.args.scheduler != "constant":
+            print(f"the first {self.epoch} epochs followed the {self.args.scheduler} schedule of "
+                  f"{planned} epochs; the rest follows that of {self.args.epochs}")
+
+
+def _lock(folder):
+    """Hold a run's folder as long as this process lives."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / "lock", "ab")
+    if flock(file, "LOCK_EX", "LOCK_NB") is False:
+        raise ValueError(f"{folder}: another process works on this run; wait for it, or choose another "
+                         "--seed or --output-dir")
+    return file
+
+
+def _line(row):
+    """A row of the CSV for the terminal."""
+    shown = [(name, value) for name, value in row.items() if name != "epoch" and value != ""]
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown)

@@ -1,0 +1,95 @@
+"""Features: equal to a plain forward, kept on disk, judged by their neighbours."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.datasets import load_split
+from features import extract_features, kept_features, knn_accuracy
+from functions import Backbone, labelled_view
+from supervised.resnet import SmallMapConv2d, resnet
+
+
+@pytest.fixture
+def split():
+    return load_split("digits", "train", "nowhere", ratio=0.1)
+
+
+def backbone_of(seed):
+    torch.manual_seed(seed)
+    model = resnet("resnet18", 3, "7x7").eval()
+    return Backbone(model, 32, (0.5,) * 3, (0.5,) * 3, {})
+
+
+def test_features_equal_those_of_a_plain_forward(split, tmp_path):
+    backbone = backbone_of(0)
+    found = torch.as_tensor(kept_features(tmp_path, backbone, split, "cpu"))
+    images = torch.from_numpy(split.images[split.rows])
+    with torch.no_grad():
+        whole = backbone.model(labelled_view(backbone)(images, None))
+        assert torch.allclose(backbone.model.fc(found[0]), whole, atol=1e-5)
+    assert found.shape == (1, len(split.rows), 512)
+
+
+def test_they_are_extracted_once(split, tmp_path, monkeypatch):
+    first = kept_features(tmp_path, backbone_of(0), split, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr("features.extract_features", lambda *_: pytest.fail("extracted again"))
+        assert np.array_equal(first, kept_features(tmp_path, backbone_of(0), split, "cpu"))
+    for other in (lambda: kept_features(tmp_path, backbone_of(1), split, "cpu"),
+                  lambda: kept_features(tmp_path, backbone_of(0)._replace(image_size=40), split, "cpu"),
+                  lambda: kept_features(tmp_path, backbone_of(0), split, "cpu", views=1),
+                  lambda: kept_features(tmp_path, backbone_of(0), split, "cpu", "bf16")):
+        before = len(list(tmp_path.glob("*.npy")))
+        assert not np.array_equal(first, other())
+        assert len(list(tmp_path.glob("*.npy"))) == before + 1
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(path.read_bytes()[:-5]),
+    lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff"),
+    lambda path: path.write_bytes(b""),
+    lambda path: path.with_suffix(".json").unlink()])
+def test_a_damaged_file_is_made_anew(split, tmp_path, damage):
+    first, said = np.array(kept_features(tmp_path, backbone_of(0), split, "cpu")), []
+    path, = tmp_path.glob("*.npy")
+    damage(path)
+    again = kept_features(tmp_path, backbone_of(0), split, "cpu", say=said.append)
+    assert np.array_equal(first, again) and "damaged" in said[0]
+
+
+def test_augmented_views_differ_and_repeat(split, tmp_path):
+    found = kept_features(tmp_path / "a", backbone_of(0), split, "cpu", views=2)
+    assert found.shape[0] == 2 and not np.array_equal(found[0], found[1])
+    assert np.array_equal(found, kept_features(tmp_path / "b", backbone_of(0), split, "cpu", views=2))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_small_maps_as_matrix_products(size, stride):
+    conv = torch.nn.Conv2d(5, 7, 3, stride, padding=1, bias=False).double()
+    x = torch.randn(4, 5, size, size, dtype=torch.double, requires_grad=True)
+    expected = conv(x)
+    weight = torch.randn_like(expected)
+    wanted = torch.autograd.grad((expected * weight).sum(), [x, conv.weight])
+    conv.__class__ = SmallMapConv2d
+    found = conv(x)
+    assert torch.allclose(found, expected)
+    for a, b in zip(torch.autograd.grad((found * weight).sum(), [x, conv.weight]), wanted):
+        assert torch.allclose(a, b)
+
+
+def test_knn_finds_clusters():
+    bank = torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]]).repeat(10, 1)
+    labels, queries = torch.tensor([0, 0, 1, 1]).repeat(10), torch.tensor([[2.0, 0.1], [0, 3]])
+    assert knn_accuracy(bank, labels, queries, torch.tensor([0, 1])) == 1
+    assert knn_accuracy(bank, labels, queries, torch.tensor([1, 0])) == 0
+
+
+def test_extraction_leaves_the_backbone_as_it_was(split):
+    backbone = backbone_of(0)
+    before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
+    from data.dataloader import Batches
+    batches = Batches(split.images, split.labels, 8, "cpu", split.rows)
+    list(extract_features(backbone.model, batches, labelled_view(backbone), views=1))
+    assert all(torch.equal(before[k], v) for k, v in backbone.model.state_dict().items())
