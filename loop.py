@@ -122,15 +122,15 @@ class Run:
         if self.job.chosen_by and row.get(self.job.chosen_by, -math.inf) > self.best:
             self.best = row[self.job.chosen_by]
             checkpoint.save(self.folder / "best.pth", self._state())
-        last, now = epoch == self.args.epochs, time.monotonic()
-        if last or self._signal or now - self._saved > SAVE_SECONDS:
+        last, now, asked = epoch == self.args.epochs, time.monotonic(), self._signal
+        if last or asked or now - self._saved > SAVE_SECONDS:
             self._save()
         self.log.write(row)
         self.board.row(row)
         if last or now - self._printed > PRINT_SECONDS:
             self._printed = now
             print(f"epoch {epoch}/{self.args.epochs}: {_line(row)}", flush=True)
-        if self._signal and not last:
+        if asked and not last:
             self._stop()
 
     def _obey(self, progress, epoch):

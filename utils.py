@@ -19,7 +19,7 @@ def _number(kind, low, high=float("inf"), open_low=False):
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not (low < value if open_low else low <= value) or value > high:
+        if not (low < value if open_low else low <= value) or value > high or value == float("inf"):
             bounds = f"{'above' if open_low else 'at least'} {low}"
             raise argparse.ArgumentTypeError(f"{text} must be {bounds}" + (f" and at most {high}" if high < 1e9 else ""))
         return value

@@ -9,6 +9,7 @@ import torch
 from data.store import read_ahead
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
+COPIED = 4096  # images at once on their way there
 AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
@@ -50,9 +51,18 @@ class Batches(_Ordered):
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
             if len(self.rows) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free:
-                self._resident = torch.from_numpy(images[self.rows]).to(self.device)
+                self._resident = self._to_device()
                 self.labels = self.labels[self.rows].to(self.device)
                 self.rows = np.arange(len(self.rows))
+
+    def _to_device(self):
+        """Copy the images part by part, so that the host never holds them all."""
+        resident = torch.empty(len(self.rows), *self.images.shape[1:], dtype=torch.uint8,
+                               device=self.device)
+        for start in range(0, len(self.rows), COPIED):
+            part = torch.from_numpy(self.images[self.rows[start:start + COPIED]])
+            resident[start:start + COPIED].copy_(part)
+        return resident
 
     def epoch(self, seed=None, epoch=0, first_step=0):
         """Yield (images uint8 (B, H, H, 3), labels int64 (B,)) on the device."""

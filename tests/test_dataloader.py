@@ -1,5 +1,10 @@
 """Batches: order, pairs of image and label, remainders, going on inside an epoch."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -56,3 +61,32 @@ def test_features_of_one_view_an_epoch():
     assert 5 < sum(views) < 25 and len(views) == 30
     again = torch.cat([x for x, _ in found.epoch(0, 1, first_step=2)])
     assert torch.equal(again, torch.cat([x for x, _ in found.epoch(0, 1)])[16:])
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+import torch
+from data.dataloader import Batches
+images = np.load(sys.argv[1], mmap_mode="r")
+used = int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmData")][0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    np.empty(images.nbytes, dtype=np.uint8)
+    sys.exit("the limit limits nothing")
+except MemoryError:
+    pass
+seen = sum(len(labels) for _, labels in Batches(images, np.zeros(len(images)), 256, "cpu").epoch(0, 1))
+print(seen)
+"""
+
+
+def test_memory_does_not_grow_with_the_store(tmp_path):
+    """A store of 1.2 GB (sparse) streams through a process that may take 200 MB more than at its start."""
+    shape = (100_000, 64, 64, 3)
+    np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "images.npy"), str(200 * 2**20)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+                          env={**os.environ, "OMP_NUM_THREADS": "2"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "100000"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import utils
+
 ROOT = Path(__file__).parent.parent
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
             for line in block.splitlines() if line]
@@ -21,3 +23,8 @@ def test_command_parses(command):
         assert (ROOT / second).is_file()
     else:
         assert first == "tensorboard"
+
+
+def test_every_flag_is_explained():
+    text = (ROOT / "README.md").read_text()
+    assert [name for name in utils.ARGUMENTS if f"`--{name.replace('_', '-')}`" not in text] == []

@@ -1,0 +1,182 @@
+"""Runs that are cut off, go on, diverge, or meet another one."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import checkpoint
+import pretrain
+import train
+import utils
+from functions import train_one_epoch
+
+ROOT = Path(__file__).resolve().parents[1]
+TIMED = ("images_per_second", "seconds")
+PRETRAIN = ["--epochs", "2", "--sample-ratio", "1", "--batch-size", "5", "--image-size", "32", "--stem",
+            "7x7", "--knn-every", "2", "--warmup-epochs", "0.5"]
+TRAIN = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2"]
+
+
+def run(program, root, *arguments):
+    common = ["--data-dir", str(root / "data"), "--output-dir", str(root / "out")]
+    return utils.run_program(program.main, [*arguments, *common])
+
+
+def outcome(folder):
+    """Weights, optimizer state and CSV (time columns aside) of the only run below a folder."""
+    last, = folder.glob("out/checkpoint/*/*/last.pth")
+    log, = folder.glob("out/res/*.csv")
+    state = checkpoint.read(last)
+    with open(log, newline="") as file:
+        rows = [{k: v for k, v in row.items() if k not in TIMED} for row in csv.DictReader(file)]
+    return state, rows
+
+
+def equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return a == b
+
+
+class Killed(BaseException):
+    """Stands for the process ending where it is raised."""
+
+
+CASES = {
+    "SimCLR, Adam": (pretrain, ["--model_type", "SelfSupervisedPretraining", *PRETRAIN]),
+    "SimCLR, LARS": (pretrain, ["--model_type", "SelfSupervisedPretraining", "--optimizer", "lars",
+                                *PRETRAIN]),
+    "labels, SGD": (pretrain, ["--model_type", "SupervisedPretraining", "--optimizer", "sgd", *PRETRAIN]),
+    "scratch, SGD": (train, ["--model-type", "Supervised", *TRAIN]),
+    "scratch, Adam": (train, ["--model-type", "Supervised", "--optimizer", "adam", *TRAIN]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("stop", [2, 6])
+def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypatch, case, stop):
+    """Checkpoints after every step, the process ends after `stop` steps, --resume: as if nothing was."""
+    program, arguments = CASES[case]
+    whole = image_folder / "whole"
+    (whole / "data").parent.mkdir()
+    (whole / "data").symlink_to(image_folder / "data")
+    assert run(program, whole, *arguments) == 0
+
+    import loop
+    obey, steps = loop.Run._obey, iter(range(1, 1000))
+
+    def kill(self, progress, epoch):
+        obey(self, progress, epoch)
+        if next(steps) == stop:
+            raise Killed
+
+    monkeypatch.setattr(loop.Run, "_obey", kill)
+    with pytest.raises(Killed):
+        run(program, image_folder, *arguments, "--checkpoint-minutes", "1e-9")
+    monkeypatch.setattr(loop.Run, "_obey", obey)
+    assert run(program, image_folder, *arguments, "--resume") == 0
+    (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)
+    assert equal(state["model"], wanted["model"]) and equal(state["optimizer"], wanted["optimizer"])
+    assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2"]
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(image_folder, number, status):
+    arguments = [*CASES["SimCLR, Adam"][1], "--epochs", "500", "--data-dir", str(image_folder / "data"),
+                 "--output-dir", str(image_folder / "out"), "--knn-every", "0"]
+    process = subprocess.Popen([sys.executable, str(ROOT / "pretrain.py"), *arguments],
+                               stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert re.search(r"stopped by SIG\w+ .* in epoch (\d+); go on with: python .*pretrain.py .*--resume", error)
+    state, rows = outcome(image_folder)
+    assert len(rows) == state["epoch"] >= 1 and "Traceback" not in error
+
+
+def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
+    saved, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append(state), save(path, state)))
+    step = iter(range(1, 1000))
+
+    def train_and_ask(*args, after_step, **kwargs):
+        def after(progress):
+            if next(step) == 2:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                time.sleep(0.01)
+            after_step(progress)
+        return train_one_epoch(*args, after_step=after, **kwargs)
+
+    monkeypatch.setattr("loop.train_one_epoch", train_and_ask)
+    program, arguments = CASES["SimCLR, Adam"]
+    assert run(program, image_folder, *arguments) == 0
+    assert [(state["epoch"], state["progress"].get("step")) for state in saved] == [(0, 2), (2, None)]
+
+
+def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, capsys):
+    arguments = ["--model-type", "Supervised", *TRAIN]
+    assert run(train, image_folder, *arguments, "--epochs", "1") == 0
+    before, _ = outcome(image_folder)
+    poison = {**before, "model": {k: v * float("nan") if k == "fc.weight" else v
+                                  for k, v in before["model"].items()}}
+    last, = image_folder.glob("out/checkpoint/*/*/last.pth")
+    checkpoint.save(last, {k: v for k, v in poison.items() if k != "version"})
+    written = last.read_bytes()
+    capsys.readouterr()
+    assert run(train, image_folder, *arguments, "--resume") == 1
+    error = capsys.readouterr().err
+    assert "epoch 2, step 1, at a learning rate of" in error and len(error.strip().splitlines()) == 1
+    assert last.read_bytes() == written
+    log, = image_folder.glob("out/res/*.csv")
+    rows = list(csv.DictReader(open(log, newline="")))
+    assert [row["train_loss"] for row in rows][1] == "nan" and rows[1]["test_accuracy"] == ""
+
+
+def test_two_runs_in_one_folder(image_folder, capsys):
+    arguments = ["--model-type", "Supervised", *TRAIN]
+    assert run(train, image_folder, *arguments) == 0
+    folder, = image_folder.glob("out/checkpoint/*/*")
+    assert (folder / "lock").is_file()  # left behind by a dead process, and not in the way
+    holder = subprocess.Popen(["flock", str(folder / "lock"), "sleep", "60"])
+    time.sleep(0.5)
+    try:
+        assert run(train, image_folder, *arguments) == 1
+        assert "another process works on this run" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_csv_that_lost_rows(image_folder, capsys):
+    arguments = ["--model-type", "Supervised", *TRAIN]
+    assert run(train, image_folder, *arguments) == 0
+    log, = image_folder.glob("out/res/*.csv")
+    log.write_text(log.read_text().splitlines()[0] + "\n")
+    assert run(train, image_folder, *arguments, "--epochs", "3", "--resume") == 1
+    assert "does not hold the epochs 1 to 1" in capsys.readouterr().err
+
+
+def test_a_row_that_was_not_written_comes_from_the_checkpoint(image_folder):
+    """The process ended between the checkpoint and the CSV."""
+    arguments = ["--model-type", "Supervised", *TRAIN]
+    assert run(train, image_folder, *arguments) == 0
+    log, = image_folder.glob("out/res/*.csv")
+    text = log.read_text()
+    log.write_text("".join(text.splitlines(True)[:-1]))
+    assert run(train, image_folder, *arguments, "--resume") == 0
+    assert log.read_text() == text
