@@ -1,0 +1,30 @@
+"""run.sh, with one epoch of everything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.skipif(not (Path(sys.prefix) / "requirements.installed").is_file(),
+                    reason="run.sh would install requirements.txt into this environment")
+def test_the_demo_ends_with_a_table_of_five_rows(tmp_path):
+    done = subprocess.run(["bash", str(ROOT / "run.sh"), "demo", "--epochs", "1", f"--output_dir={tmp_path}",
+                           "--seed", "3"], capture_output=True, text=True, check=False,
+                          env={**os.environ, "VENV": sys.prefix})
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("res/pretrain_*-seed3.csv"))) == 2
+    assert len(list(tmp_path.glob("res/*_digits-*-seed3.csv"))) == 7
+    assert all(len(path.read_text().splitlines()) == 2 for path in tmp_path.glob("res/*.csv"))
+    assert list(tmp_path.glob("res/report/*.png"))
+    configs = [yaml.safe_load(path.read_text()) for path in tmp_path.glob("checkpoint/*/*/config.yml")]
+    assert len(configs) == 7 and {config["epochs"] for config in configs} == {1}
+    started = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("checkpoint:")]
+    for config in configs:
+        if "Pretrained" in config["model_type"]:
+            assert config["pretrained_model_path"] in started[:1] + started[3:4]
