@@ -1,6 +1,7 @@
 """Checkpoint files: written whole or not at all, found by age, and read from four origins."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import torch
@@ -12,33 +13,49 @@ _HEADS = ("fc.", "last_linear.")
 
 
 def save(path, state):
-    """Write a checkpoint so that a reader finds the old file or the new one, never half of one."""
+    """Write a checkpoint so that a reader finds the old file or the new one, never half of one.
+
+    Raises: OSError where it cannot be written; what lay there before stays.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with open(partial, "wb") as file:
-        torch.save({"version": VERSION, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            torch.save({"version": VERSION, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
+        partial.unlink(missing_ok=True)
+        kept = f"; {path.name} is the one before" if path.exists() else ""
+        raise OSError(f"cannot write {path} ({getattr(error, 'strerror', None) or error}); make room on its "
+                      f"disk or choose another --output-dir, then go on with --resume{kept}") from error
 
 
 def read(path):
     """Read a checkpoint's dict onto the CPU, executing nothing in it.
 
-    Raises: FileNotFoundError, or ValueError for a file that is no checkpoint.
+    Raises: FileNotFoundError, or ValueError for a file that is damaged or no checkpoint.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        if zipfile.is_zipfile(path):  # what torch.save writes; torch.load does not check its checksums
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+                if damaged:
+                    raise ValueError(f"{damaged} does not match its checksum")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: truncated or not a PyTorch checkpoint of plain tensors ({reason})") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: damaged, or not a PyTorch checkpoint of plain tensors ({reason}); "
+                         "take another one or make it again") from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path}: not a checkpoint: it holds a {type(state).__name__} instead of a dict")
+        raise ValueError(f"{path}: holds a {type(state).__name__}, not the dict of a checkpoint")
     if state.get("version", VERSION) != VERSION:
-        raise ValueError(f"{path}: checkpoint version {state['version']}, this program reads {VERSION}")
+        raise ValueError(f"{path}: a checkpoint of version {state['version']}; this program reads "
+                         f"version {VERSION}")
     return state
 
 
@@ -49,15 +66,17 @@ def newest(folder):
 
 
 def backbone_weights(path):
-    """Read a backbone from our checkpoints, the original SimCLR code's, torchvision's or pretrainedmodels'.
+    """Read a backbone from a checkpoint of ours, of the original SimCLR code, or with the weights of
+    torchvision or pretrainedmodels.
 
-    Returns: (state dict without the head, how it was trained: stem, mean, std, image_size (None if unknown),
-        sample_ratio and arch where the file says).
+    Returns: (state dict without the head, how it was trained: stem, mean, std, image_size (None if
+        unknown), sample_ratio and arch where the file says).
     Raises: FileNotFoundError, ValueError if it holds no ResNet.
     """
     state = read(path)
-    tensors = next((state[k] for k in ("model", "state_dict") if isinstance(state.get(k), dict)), state)
-    tensors = {k.removeprefix("module."): v for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    nested = [state[k] for k in ("model", "state_dict") if isinstance(state.get(k), dict)]
+    tensors = {k.removeprefix("module."): v for k, v in (nested or [state])[0].items()
+               if isinstance(v, torch.Tensor)}
     simclr = bool(tensors) and all(k.startswith("backbone.") for k in tensors)
     if simclr:
         tensors = {k.removeprefix("backbone."): v for k, v in tensors.items()}
@@ -80,16 +99,17 @@ def without_head(tensors):
 
 
 def load_backbone(model, tensors, origin):
-    """Copy a backbone into a model. Only the model's own `fc` may be missing, and nothing may be left over.
+    """Copy a backbone into a model. Only the model's own `fc` may be missing, nothing be left over.
 
     Raises: ValueError listing keys that do not fit.
     """
     own = without_head(model.state_dict())
     wrong = [f"missing {k}" for k in own if k not in tensors]
     wrong += [f"unexpected {k}" for k in tensors if k not in own]
-    wrong += [f"{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}" for k, v in tensors.items()
-              if k in own and v.shape != own[k].shape]
+    wrong += [f"{k} is {tuple(v.shape)} instead of {tuple(own[k].shape)}"
+              for k, v in tensors.items() if k in own and v.shape != own[k].shape]
     if wrong:
-        raise ValueError(f"{origin}: of another architecture (see --arch): {len(wrong)} keys do not fit: "
-                         + ", ".join(wrong[:8]) + (" ..." if len(wrong) > 8 else ""))
+        listed = ", ".join(wrong[:8]) + (" ..." if len(wrong) > 8 else "")
+        raise ValueError(f"{origin}: of another architecture (see --arch): {len(wrong)} keys do not "
+                         f"fit: {listed}")
     model.load_state_dict(tensors, strict=False)
