@@ -1,0 +1,123 @@
+"""SimCLR pre-training, images per second: the whole loop, the network's step alone, and a peer's loop.
+
+    python tests/benchmarks/bench_pretrain.py [--quick] [--peer FOLDER]
+
+All sides: ResNet-18 with the 7x7 stem, batches of 128, Adam, the same images in memory. The network alone runs on
+tensors that are there already. The peer's loop runs as it is, with its own transform and two workers.
+FOLDER: a checkout of github.com/sthalles/SimCLR.
+"""
+
+import sys
+
+import torch
+
+import measure
+import per_image
+
+sys.path.append(str(measure.ROOT))
+import utils  # noqa: E402
+from data import augment  # noqa: E402
+from data.dataloader import Batches  # noqa: E402
+from functions import train_one_epoch  # noqa: E402
+from optimizers import build_optimizer  # noqa: E402
+from self_supervised_pretrained.loss import nt_xent  # noqa: E402
+from self_supervised_pretrained.network import SimCLR  # noqa: E402
+
+PEER_REQUIRED = {32: 3, 64: 2.5, 96: 2.5}  # ratio by px a side
+ALONE_REQUIRED = 0.93
+WARM_STEPS = 2
+STATISTICS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+PEER = """
+import os, sys, tempfile, time, types, warnings
+sys.path[:0] = sys.argv[1:3]
+warnings.simplefilter("ignore")
+import torch
+import per_image
+from data_aug.contrastive_learning_dataset import ContrastiveLearningDataset
+from models.resnet_simclr import ResNetSimCLR
+from simclr import SimCLR
+size, steps, warm, threads = map(int, sys.argv[3:])
+torch.set_num_threads(threads)
+os.chdir(tempfile.mkdtemp())
+transform = per_image.TwoViews(ContrastiveLearningDataset.get_simclr_pipeline_transform(size))
+dataset = per_image.PerImage(per_image.some_images(2048, size), transform, (steps + warm) * per_image.BATCH_SIZE)
+loader = torch.utils.data.DataLoader(dataset, per_image.BATCH_SIZE, shuffle=True, num_workers=2, drop_last=True)
+times = []
+def timed():
+    for batch in loader:
+        times.append(time.perf_counter())
+        yield batch
+    times.append(time.perf_counter())
+class Timed:
+    def __iter__(self): return timed()
+    def __len__(self): return len(loader)
+model = ResNetSimCLR("resnet18", 128)
+args = types.SimpleNamespace(device="cpu", batch_size=per_image.BATCH_SIZE, n_views=2, temperature=0.5, epochs=1,
+                             fp16_precision=False, disable_cuda=True, log_every_n_steps=100, arch="resnet18")
+optimizer = torch.optim.Adam(model.parameters(), 1e-3, weight_decay=1e-4)
+scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+SimCLR(args=args, model=model, optimizer=optimizer, scheduler=scheduler).train(Timed())
+print(steps * per_image.BATCH_SIZE / (times[-1] - times[warm]))
+"""
+
+
+class Ours:
+    """A network, its optimizer, and images for some steps."""
+
+    def __init__(self, size, steps):
+        torch.manual_seed(0)
+        self.network = SimCLR("resnet18", 128, "7x7").to(memory_format=torch.channels_last)
+        self.optimizer = build_optimizer("adam", self.network, 1e-3, 1e-4)
+        self.size, self.amp = size, utils.choose_amp("auto", torch.device("cpu"))
+        count = steps * per_image.BATCH_SIZE
+        images = per_image.some_images(2048, size)[torch.arange(count) % 2048]
+        self.batches = Batches(images, torch.zeros(count), per_image.BATCH_SIZE, "cpu")
+        shape = (2 * per_image.BATCH_SIZE, 3, size, size)
+        self.views = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+        self.epoch(lambda images, random: self.views)
+
+    def epoch(self, view):
+        """Images per second of one epoch."""
+        def run():
+            train_one_epoch(self.network, self.batches, lambda z, _: nt_xent(z, 0.5), self.optimizer,
+                            lambda step: 1e-4, view=view, seed=0, epoch=1, amp=self.amp)
+        return len(self.batches.rows) / measure.seconds(run)
+
+    def whole(self):
+        return self.epoch(lambda images, random: augment.simclr_views(images, self.size, random, **STATISTICS))
+
+    def alone(self):
+        return self.epoch(lambda images, random: self.views)
+
+
+def compare(size, arguments):
+    """Print the lines of one size."""
+    ours = Ours(size, arguments.steps)
+    sides = {"whole loop": ours.whole, "network alone": ours.alone}
+    if arguments.peer:
+        command = ["-c", PEER, arguments.peer, measure.ROOT / "tests/benchmarks", size, arguments.steps,
+                   WARM_STEPS, arguments.threads]
+        sides["the peer's loop"] = lambda: float(measure.run(command).split()[-1])
+    found = measure.alternate(sides, arguments.rounds)
+    for name, required in (("network alone", ALONE_REQUIRED), ("the peer's loop", PEER_REQUIRED.get(size))):
+        if name in found:
+            pair = {"whole loop": found["whole loop"], name: found[name]}
+            measure.report(f"SimCLR pre-training, {size} px", pair, "images/s", required)
+
+
+def main(argv=None):
+    """Measure every size."""
+    parser = measure.parser(__doc__, rounds=3)
+    parser.add_argument("--peer", help="checkout of the well-known SimCLR code")
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(PEER_REQUIRED), help="px a side")
+    parser.add_argument("--steps", type=int, default=10, help="of each side and round")
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.steps = 2
+    measure.start(arguments)
+    for size in arguments.sizes:
+        compare(size, arguments)
+
+
+if __name__ == "__main__":
+    main()
