@@ -38,8 +38,8 @@ def extract_features(model, batches, view, amp="off", views=0, seed=0):
 def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, say=print):
     """The features of a split, from disk where the same ones were extracted before.
 
-    Whichever process comes first extracts; others that want the same wait. A file that does not match
-    its checksum is made anew.
+    Whichever process comes first extracts; others that want the same wait. A file that does not
+    match its checksum is made anew.
 
     Args: folder: where such files live. backbone: functions.Backbone. split: data.datasets.Split.
     Returns: float32 (max(1, views), M, D) memory map, for the M rows of the split.
@@ -52,10 +52,10 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
             if found is None:
                 batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
                                   split.rows)
-                parts = extract_features(backbone.model, batches, labelled_view(backbone), amp, views,
-                                         seed)
-                rounds = max(1, views)
-                _write(path, parts, rounds, (rounds * len(split.rows), backbone.model.fc.in_features))
+                parts = extract_features(backbone.model, batches, labelled_view(backbone), amp,
+                                         views, seed)
+                rows = max(1, views) * len(split.rows)
+                _write(path, parts, max(1, views), (rows, backbone.model.fc.in_features))
                 found = _read(path, say)
     return found
 
@@ -68,7 +68,8 @@ def _key(backbone, split, amp, views, seed):
             digest.update(name.encode() + str(tuple(tensor.shape)).encode())
             digest.update(tensor.detach().cpu().contiguous().numpy())
     digest.update(np.ascontiguousarray(split.checksums[split.rows]))
-    facts = VERSION, backbone.image_size, backbone.mean, backbone.std, amp, views, seed if views else 0
+    facts = (VERSION, backbone.image_size, backbone.mean, backbone.std, amp, views,
+             seed if views else 0)
     digest.update(json.dumps(facts).encode())
     return digest.hexdigest()
 
@@ -93,7 +94,8 @@ def _read(path, say):
     if not path.is_file():
         return None
     try:
-        facts, array = json.loads(path.with_suffix(".json").read_text()), np.load(path, mmap_mode="c")
+        facts = json.loads(path.with_suffix(".json").read_text())
+        array = np.load(path, mmap_mode="c")
         if zlib.crc32(array) == facts["crc32"]:
             return array.reshape(facts["views"], -1, array.shape[1])
     except (OSError, ValueError, KeyError, EOFError):
@@ -109,7 +111,8 @@ def knn_accuracy(bank, bank_labels, queries, labels):
     """
     similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
     near, index = similarity.topk(min(settings.KNN_NEIGHBOURS, len(bank)), dim=1)
-    votes = torch.zeros(len(queries), int(max(bank_labels.max(), labels.max())) + 1, device=queries.device)
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    votes = torch.zeros(len(queries), classes, device=queries.device)
     votes.scatter_add_(1, bank_labels[index], (near / settings.KNN_TEMPERATURE).exp())
     return float((votes.argmax(1) == labels).double().mean())
 

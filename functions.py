@@ -28,14 +28,16 @@ MODEL_TYPES = {
     "SelfSupervisedPretrained": ModelType("simclr", True, "SelfSupervisedPretraining"),
     "SelfSupervisedPretrainedFinetune": ModelType("simclr", False, "SelfSupervisedPretraining"),
     "SupervisedPretrained": ModelType("supervised", True, "SupervisedPretraining", imagenet=True),
-    "SupervisedPretrainedFinetune": ModelType("supervised", False, "SupervisedPretraining", imagenet=True),
+    "SupervisedPretrainedFinetune": ModelType("supervised", False, "SupervisedPretraining",
+                                              imagenet=True),
     "Supervised": ModelType("none", False),
 }
-CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss, "MultiMarginLoss": torch.nn.MultiMarginLoss}
+CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
+            "MultiMarginLoss": torch.nn.MultiMarginLoss}
 
 
 class Backbone(NamedTuple):
-    """A network with `fc`, and the input its weights expect: px a side, mean and std of RGB in [0, 1]."""
+    """A network with `fc`, and the input its weights expect: px a side, mean and std of RGB."""
 
     model: torch.nn.Module
     image_size: int
@@ -48,8 +50,9 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None):
     """Build the network of a method with its weights loaded and a new classifier.
 
     Args:
-        kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics serve where the
-            weights have none. path: a checkpoint; None for untrained or ImageNet weights as kind says.
+        kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
+            serve where the weights have none. path: a checkpoint; None for untrained or ImageNet
+            weights as kind says.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
     tensors = None
@@ -74,7 +77,8 @@ def autocast(device, amp):
     """The context of a forward pass. amp: "off", "bf16" or "fp16"."""
     if amp == "off":
         return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, {"bf16": torch.bfloat16, "fp16": torch.float16}[amp])
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[amp]
+    return torch.autocast(torch.device(device).type, dtype)
 
 
 @dataclass
@@ -101,12 +105,13 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     """Train one epoch, or the rest of one.
 
     Args:
-        batches: as data.dataloader.Batches. objective: (outputs, labels) -> (mean loss, number correct).
+        batches: as data.dataloader.Batches.
+        objective: (outputs, labels) -> (mean loss, number correct).
         rate: step of this epoch, from 0 -> learning rate.
         view: (uint8 images, generator) -> network input.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
-        scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up to
-            date with each step. after_step: called with it after each step; may raise to end the epoch.
+        scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
+            to date with each step. after_step: called with it after each step; may raise to stop.
     Returns: dict of loss (nats), accuracy (fraction): means over all outputs.
     Raises: Diverged.
     """
@@ -154,7 +159,7 @@ def _diverged(step, epoch, rate):
 
 
 def classification(criterion):
-    """The objective of classifying: criterion, and how many images were put into the right class."""
+    """The objective of classifying: a criterion, and how many images got the right class."""
     def objective(logits, labels):
         return criterion(logits, labels), (logits.argmax(1) == labels).sum()
     return objective
@@ -177,16 +182,19 @@ def predict(network, batches, view, amp="off"):
 
 
 def metrics(logits, labels, criterion):
-    """Loss (mean over images), top-1 and top-5 accuracy (fractions; top-all with fewer than five classes)."""
+    """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes)."""
     ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    return {"loss": float(criterion(logits, labels)), "accuracy": float(ranked[:, 0].double().mean()),
+    return {"loss": float(criterion(logits, labels)),
+            "accuracy": float(ranked[:, 0].double().mean()),
             "top5_accuracy": float(ranked.any(1).double().mean())}
 
 
 def labelled_view(backbone):
-    """The view of training and evaluation: random crop and flip with a generator, plain resize without."""
+    """The view of a labelled set: random crop and flip with a generator, plain resize without."""
+    size, statistics = backbone.image_size, {"mean": backbone.mean, "std": backbone.std}
+
     def view(images, random):
         if random is None:
-            return augment.resize(images, backbone.image_size, mean=backbone.mean, std=backbone.std)
-        return augment.crop_flip(images, backbone.image_size, random, mean=backbone.mean, std=backbone.std)
+            return augment.resize(images, size, **statistics)
+        return augment.crop_flip(images, size, random, **statistics)
     return view

@@ -19,7 +19,7 @@ from optimizers import build_optimizer, learning_rate
 from tensorboard_log import TensorBoardLog
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
-WARMUP_EPOCHS = 10  # at most, of a run's first tenth (Chen et al. 2020 warm up for 10 of 100 and more)
+WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 PRINT_SECONDS = 1  # between printed lines of shorter epochs
 
 
@@ -63,8 +63,8 @@ class Run:
         if args.resume:
             self._go_on(checkpoint.read(self.folder / "last.pth"))
         utils.write_config(self.folder / "config.yml", args)
-        self.log = utils.CsvLog(args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv",
-                                job.columns, self.row)
+        log = args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv"
+        self.log = utils.CsvLog(log, job.columns, self.row)
         self.board = TensorBoardLog(args.output_dir / "runs" / args.model_type / name, self.epoch)
         self._saved = self._printed = time.monotonic()
         self._signal = None
@@ -113,7 +113,8 @@ class Run:
             if name:
                 row[name] = value
         row.update(job.evaluate(epoch))
-        row["images_per_second"] = round(len(job.batches.rows) * (1 - skipped / self.steps) / seconds, 1)
+        share = 1 - skipped / self.steps
+        row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
         row["seconds"] = round(time.perf_counter() - started, 3)
         self._finish_epoch(epoch, row)
 
@@ -150,9 +151,9 @@ class Run:
         if number == getattr(signal, "SIGUSR1", None):
             return
         again = [arg for arg in sys.argv if arg not in ("--resume", "--resume=True")]
-        raise utils.Interrupted(f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
-                          f"{self.epoch + 1}; go on with: {shlex.join(['python', *again])} --resume",
-                          number)
+        raise utils.Interrupted(
+            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch {self.epoch + 1}; "
+            f"go on with: {shlex.join(['python', *again])} --resume", number)
 
     @contextlib.contextmanager
     def _signals(self):
@@ -203,8 +204,8 @@ def _lock(folder):
     folder.mkdir(parents=True, exist_ok=True)
     file = open(folder / "lock", "ab")
     if flock(file, "LOCK_EX", "LOCK_NB") is False:
-        raise ValueError(f"{folder}: another process works on this run; wait for it, or choose another "
-                         "--seed or --output-dir")
+        raise ValueError(f"{folder}: another process works on this run; wait for it, or choose "
+                         "another --seed or --output-dir")
     return file
 
 

@@ -8,11 +8,14 @@ from conf import global_settings as settings
 
 
 def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", milestones=()):
-    """Learning rate of a step: linear warm-up to `peak`, then the schedule (Loshchilov & Hutter 2017, Eq. 5).
+    """Learning rate of a step: linear warm-up to `peak`, then the schedule.
+
+    The cosine is that of Loshchilov & Hutter 2017, Eq. 5.
 
     Args:
-        step: 0 to total_steps - 1. milestones: fractions of the run after which the rate is multiplied
-            by MILESTONE_GAMMA. scheduler: "cosine" (to zero at total_steps), "milestones" or "constant".
+        step: 0 to total_steps - 1.
+        scheduler: "cosine" (to zero at total_steps), "milestones" or "constant".
+        milestones: fractions of the run after which the rate is multiplied by MILESTONE_GAMMA.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -25,8 +28,8 @@ def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", m
 
 
 class LARS(torch.optim.Optimizer):
-    """Layer-wise adaptive rate scaling (You et al. 2017): SGD with momentum, whose step is scaled by
-    trust * |w| / (|g| + weight decay * |w|) in every group that has weight decay."""
+    """Layer-wise adaptive rate scaling (You et al. 2017): SGD with momentum, whose step is scaled
+    by trust * |w| / |g + weight decay * w| in every group that has weight decay."""
 
     def __init__(self, params, lr, momentum=settings.MOMENTUM, weight_decay=0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -53,7 +56,8 @@ class LARS(torch.optim.Optimizer):
 
 
 OPTIMIZERS = {
-    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=settings.MOMENTUM, nesterov=True, fused=True),
+    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=settings.MOMENTUM,
+                                              nesterov=True, fused=True),
     "adam": lambda groups, lr: torch.optim.Adam(groups, lr, fused=True),
     "lars": LARS,
 }

@@ -25,9 +25,10 @@ FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "dat
 
 def parse(argv):
     """The settings of this program."""
-    choices = {"model_type": tuple(PRETRAININGS), "data": tuple(DATASETS), "knn_data": tuple(DATASETS)}
+    datasets = tuple(DATASETS)
+    choices = {"model_type": PRETRAININGS, "data": datasets, "knn_data": datasets}
     return utils.build_parser(
-        __doc__, FLAGS, choices, model_type=next(iter(PRETRAININGS)), data="imagenet", lr=1e-4,
+        __doc__, FLAGS, choices, model_type=PRETRAININGS[0], data="imagenet", lr=1e-4,
         optimizer="adam", sample_ratio=0.1, weight_decay=1e-4).parse_args(argv)
 
 
@@ -49,8 +50,8 @@ def main(argv=None):
     name = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
                           seed=args.seed)
     run = Run(job, args, name, csv_prefix="pretrain_")
-    print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, {stem} stem, "
-          f"{args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps", flush=True)
+    print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, "
+          f"{stem} stem, {args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps", flush=True)
     show_views(run, DATASETS[args.data])
     if probe and not run.epoch:
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
@@ -67,7 +68,8 @@ def load(args, labels, size):
     found = load_split(args.data, split, args.data_dir, size, args.sample_ratio, args.seed,
                        args.workers, args.max_bad_images)
     if labels and not found.labelled:
-        raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> folders")
+        raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
+                         "folders")
     utils.check_batch_size(args.batch_size, len(found.rows))
     return found
 
@@ -89,9 +91,11 @@ def make_job(args, labels, network, stem, size, split, device, probe):
         return {"knn_accuracy": probe(backbone_of(network)) if due else ""}
 
     trained_as = {"arch": args.arch, "stem": stem, "image_size": size, **statistics,
-                  "sample_ratio": args.sample_ratio, "data": args.data, "pretraining": args.model_type}
+                  "sample_ratio": args.sample_ratio, "data": args.data,
+                  "pretraining": args.model_type}
     return Job(
-        network=network, trained=network, view=view, evaluate=evaluate, columns=COLUMNS, chosen_by="",
+        network=network, trained=network, view=view, evaluate=evaluate, columns=COLUMNS,
+        chosen_by="",
         batches=Batches(split.images, split.labels, args.batch_size, device, split.rows),
         objective=classification(torch.nn.CrossEntropyLoss()) if labels else contrast,
         names=("loss", None if labels else "contrast_accuracy"),

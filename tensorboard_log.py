@@ -23,7 +23,8 @@ class TensorBoardLog:
         import torchvision
         mean, std = (np.reshape(v, (3, 1, 1)).astype("float32") for v in (mean, std))
         pictures = (images[:64].float().cpu().numpy() * std + mean).clip(0, 1)
-        self.writer.add_image(tag, torchvision.utils.make_grid(torch.from_numpy(pictures), nrow=8), epoch)
+        sheet = torchvision.utils.make_grid(torch.from_numpy(pictures), nrow=8)
+        self.writer.add_image(tag, sheet, epoch)
 
     def confusion(self, labels, predicted, classes, epoch):
         """The confusion matrix as an image: rows are true classes, columns predicted ones."""
@@ -31,10 +32,13 @@ class TensorBoardLog:
         np.add.at(matrix, (labels.cpu().numpy(), predicted.cpu().numpy()), 1)
         matrix /= np.maximum(1, matrix.sum(1, keepdims=True))
         scale = max(1, 512 // classes)
-        self.writer.add_image("confusion_matrix", np.kron(matrix, np.ones((scale, scale)))[None], epoch)
+        enlarged = np.kron(matrix, np.ones((scale, scale)))
+        self.writer.add_image("confusion_matrix", enlarged[None], epoch)
 
     def finish(self, config, final):
         """Settings and final figures for the hparams tab."""
-        settings = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in config.items()}
-        self.writer.add_hparams(settings, {f"final/{k}": v for k, v in final.items() if v != ""}, run_name=".")
+        settings = {k: v if isinstance(v, (bool, int, float, str)) else str(v)
+                    for k, v in config.items()}
+        figures = {f"final/{k}": v for k, v in final.items() if v != ""}
+        self.writer.add_hparams(settings, figures, run_name=".")
         self.writer.close()

@@ -10,8 +10,8 @@ from data.datasets import DATASETS, load_split
 from functions import MODEL_TYPES, Backbone, labelled_view, metrics, predict
 from supervised.resnet import resnet
 
-FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir", "amp", "workers",
-         "max_bad_images", "debug")
+FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir", "amp",
+         "workers", "max_bad_images", "debug")
 
 
 def parse(argv):
@@ -28,8 +28,8 @@ def main(argv=None):
     folder = args.output_dir / "checkpoint" / args.model_type
     path = args.checkpoint or checkpoint.newest(folder)
     if path is None:
-        raise FileNotFoundError(f"no checkpoint below {folder}; make one with `python train.py --model-type "
-                                f"{args.model_type}` or name one with --checkpoint")
+        raise FileNotFoundError(f"no checkpoint below {folder}; make one with `python train.py "
+                                f"--model-type {args.model_type}` or name one with --checkpoint")
     state = checkpoint.read(path)
     if "trained_as" not in state or "classes" not in state:
         raise ValueError(f"{path}: not a checkpoint of train.py")
@@ -43,7 +43,8 @@ def main(argv=None):
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
     model.to(device, memory_format=torch.channels_last)
-    view = labelled_view(Backbone(model, trained["image_size"], trained["mean"], trained["std"], trained))
+    view = labelled_view(Backbone(model, trained["image_size"], trained["mean"], trained["std"],
+                                  trained))
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
     scores = metrics(*predict(model, batches, view, amp), torch.nn.CrossEntropyLoss())

@@ -37,7 +37,8 @@ def main(argv=None):
     path = find_pretrained(args, kind)
     train, test, positions = load(args)
     utils.seed_everything(args.seed)
-    backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path, args.image_size)
+    backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
+                           args.image_size)
     backbone.model.to(device, memory_format=torch.channels_last)
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)
@@ -68,12 +69,12 @@ def find_pretrained(args, kind):
 def load(args):
     """Open the labelled images.
 
-    Returns: (training Split, test Split, {"train", "val": int64 positions among the training rows}).
+    Returns: (training Split, test Split, {"train", "val": int64 positions in the training rows}).
     """
     options = {"workers": args.workers, "max_bad_images": args.max_bad_images}
     # what has no size of its own is stored at the size that the network sees
-    own_size = args.data in ("imagenet", "folder")
-    train = load_split(args.data, "train", args.data_dir, args.image_size if own_size else None, **options)
+    size = args.image_size if args.data in ("imagenet", "folder") else None
+    train = load_split(args.data, "train", args.data_dir, size, **options)
     if not train.labelled:
         raise ValueError(f"--data {args.data} has no labels: <class> folders are needed in "
                          f"{args.data_dir}/train")
@@ -110,26 +111,30 @@ class Task(NamedTuple):
 
 def whole_task(args, backbone, train, test, positions, device):
     """Train the whole network on images."""
-    size, parts = settings.EVAL_BATCH_SIZE, {name: train.rows[found] for name, found in positions.items()}
-    batches = {"train": Batches(train.images, train.labels, args.batch_size, device, parts["train"]),
-               "val": Batches(train.images, train.labels, size, device, parts["val"]),
+    size, images = settings.EVAL_BATCH_SIZE, (train.images, train.labels)
+    rows = {part: train.rows[found] for part, found in positions.items()}
+    batches = {"train": Batches(*images, args.batch_size, device, rows["train"]),
+               "val": Batches(*images, size, device, rows["val"]),
                "test": Batches(test.images, test.labels, size, device, test.rows)}
-    return Task(backbone.model, batches, labelled_view(backbone), utils.choose_amp(args.amp, device))
+    amp = utils.choose_amp(args.amp, device)
+    return Task(backbone.model, batches, labelled_view(backbone), amp)
 
 
 def frozen_task(args, backbone, train, test, positions, device):
     """Train the classifier on features that the frozen backbone gives once."""
     amp, started = utils.choose_amp(args.amp, device), time.perf_counter()
+    folder = args.output_dir / "checkpoint" / "features"
 
     def features(split, views=0):
-        return kept_features(args.output_dir / "checkpoint" / "features", backbone, split, device, amp,
-                             views, args.seed)
+        return kept_features(folder, backbone, split, device, amp, views, args.seed)
 
     plain, tested = features(train), features(test)
     trained = features(train, args.feature_views) if args.feature_views else plain
-    print(f"features of the frozen backbone ready after {time.perf_counter() - started:.1f} s", flush=True)
+    seconds = time.perf_counter() - started
+    print(f"features of the frozen backbone ready after {seconds:.1f} s", flush=True)
     labels, size = train.labels[train.rows], settings.EVAL_BATCH_SIZE
-    batches = {"train": FeatureBatches(trained, labels, args.batch_size, device, positions["train"]),
+    chosen = positions["train"]
+    batches = {"train": FeatureBatches(trained, labels, args.batch_size, device, chosen),
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
     return Task(backbone.model.fc, batches, lambda inputs, random: inputs, "off")
@@ -161,7 +166,8 @@ def show(run, task, test, backbone, row):
     if len(wrong):
         images = labelled_view(backbone)(torch.from_numpy(test.images[wrong]).to(run.device), None)
         board.images("wrong_predictions", images, backbone.mean, backbone.std, run.epoch)
-    board.finish(utils.plain_config(run.args), {k: v for k, v in row.items() if k.endswith("accuracy")})
+    final = {name: value for name, value in row.items() if name.endswith("accuracy")}
+    board.finish(utils.plain_config(run.args), final)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The argument table of all programs, run folders, CSV rows, seeds, devices, and how programs end."""
+"""The argument table of all programs, run names, CSV rows, seeds, devices, and how programs end."""
 
 import argparse
 import csv
@@ -21,7 +21,8 @@ def _number(kind, low, high=float("inf"), open_low=False):
             raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
         if not (low < value if open_low else low <= value) or value > high or value == float("inf"):
             bounds = f"{'above' if open_low else 'at least'} {low}"
-            raise argparse.ArgumentTypeError(f"{text} must be {bounds}" + (f" and at most {high}" if high < 1e9 else ""))
+            bounds += f" and at most {high}" if high < float("inf") else " and finite"
+            raise argparse.ArgumentTypeError(f"{text} must be {bounds}")
         return value
     return parse
 
@@ -39,41 +40,57 @@ def _milestones(text):
 _COUNT = _number(int, 1)
 _RATIO = _number(float, 0, 1, open_low=True)
 ARGUMENTS = {
-    "resume": dict(type=_boolean, nargs="?", const=True, default=False, help="go on from the run's last checkpoint"),
+    "resume": dict(type=_boolean, nargs="?", const=True, default=False,
+                   help="go on from the run's last checkpoint"),
     "device": dict(default="cpu", help="cpu, cuda or cuda:N"),
     "lr": dict(type=_number(float, 0, open_low=True), default=0.1, help="peak learning rate"),
     "optimizer": dict(choices=("sgd", "adam", "lars"), default="sgd", help="optimizer"),
-    "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss", help="loss"),
+    "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss",
+                      help="loss"),
     "batch_size": dict(type=_COUNT, default=128, help="images in a batch"),
     "model_type": dict(help="method"),
     "data": dict(help="dataset"),
     "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
     "output_dir": dict(type=Path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
-    "pretrained_model_path": dict(type=Path, help="checkpoint to start from (default: the newest matching one, "
+    "pretrained_model_path": dict(type=Path,
+                                  help="checkpoint to start from (default: the newest matching one, "
                                   "or the ImageNet weights)"),
-    "checkpoint": dict(type=Path, help="checkpoint to test (default: the newest of the model type)"),
-    "sample_ratio": dict(type=_RATIO, default=1.0, help="share of the images to pre-train on, class by class"),
-    "label_ratio": dict(type=_RATIO, default=1.0, help="share of the labelled training images to use"),
-    "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1, help="share of the training set held out to choose on"),
+    "checkpoint": dict(type=Path,
+                       help="checkpoint to test (default: the newest of the model type)"),
+    "sample_ratio": dict(type=_RATIO, default=1.0,
+                         help="share of the images to pre-train on, class by class"),
+    "label_ratio": dict(type=_RATIO, default=1.0,
+                        help="share of the labelled training images to use"),
+    "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1,
+                      help="share of the training set held out to choose on"),
     "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
-    "warmup_epochs": dict(type=_number(float, 0), help="epochs of linear warm-up (default: a tenth of the "
-                          "run, at most 10)"),
-    "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine", help="after the warm-up"),
-    "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8], help="comma-separated fractions of the run"),
+    "warmup_epochs": dict(type=_number(float, 0),
+                          help="epochs of linear warm-up (default: a tenth of the run, at most 10)"),
+    "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine",
+                      help="after the warm-up"),
+    "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8],
+                       help="comma-separated fractions of the run"),
     "weight_decay": dict(type=_number(float, 0), default=5e-4, help="not on biases and batch-norm"),
     "arch": dict(choices=("resnet18", "resnet34", "resnet50"), default="resnet18", help="network"),
-    "stem": dict(choices=("auto", "7x7", "3x3"), default="auto", help="first layers; auto: 3x3 up to 32 px"),
+    "stem": dict(choices=("auto", "7x7", "3x3"), default="auto",
+                 help="first layers; auto: 3x3 up to 32 px"),
     "out_dim": dict(type=_COUNT, default=128, help="outputs of the projection head"),
-    "image_size": dict(type=_number(int, 8), help="px a side of the network's input (default: the method's)"),
+    "image_size": dict(type=_number(int, 8),
+                       help="px a side of the network's input (default: the method's)"),
     "temperature": dict(type=_number(float, 0, open_low=True), default=0.5, help="of NT-Xent"),
-    "crop_scale": dict(type=_RATIO, default=0.08, help="smallest share of the image that a crop covers"),
-    "knn_every": dict(type=_number(int, 0), default=5, help="epochs between kNN evaluations, 0 for none"),
+    "crop_scale": dict(type=_RATIO, default=0.08,
+                       help="smallest share of the image that a crop covers"),
+    "knn_every": dict(type=_number(int, 0), default=5,
+                      help="epochs between kNN evaluations, 0 for none"),
     "knn_data": dict(help="labelled dataset for the kNN accuracy (default: --data)"),
-    "feature_views": dict(type=_number(int, 0), default=0, help="augmented views for a frozen backbone; 0: plain"),
+    "feature_views": dict(type=_number(int, 0), default=0,
+                          help="augmented views for a frozen backbone; 0: plain"),
     "seed": dict(type=_number(int, 0), default=0, help="seed of everything random"),
-    "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto", help="autocast; auto: bf16 where fast"),
+    "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto",
+                help="autocast; auto: bf16 where fast"),
     "workers": dict(type=_COUNT, help="processes that decode images (default: all cores)"),
-    "max_bad_images": dict(type=_number(int, 0), default=0, help="unreadable images to skip before giving up"),
+    "max_bad_images": dict(type=_number(int, 0), default=0,
+                           help="unreadable images to skip before giving up"),
     "checkpoint_minutes": dict(type=_number(float, 0, open_low=True), default=10.0,
                                help="minutes between checkpoints inside an epoch"),
     "debug": dict(action="store_true", help="show the traceback of an error"),
@@ -109,7 +126,7 @@ class Interrupted(Exception):
 
 
 def run_program(main, argv=None):
-    """Run a program's main; any failure becomes one line on stderr and status 1 (--debug: a traceback)."""
+    """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         main(argv)
@@ -119,7 +136,7 @@ def run_program(main, argv=None):
     except Interrupted as stop:
         print(stop.args[0], file=sys.stderr)
         return 128 + stop.args[1]
-    except Exception as error:  # the boundary between program and user: everything below has a message
+    except Exception as error:  # the boundary between program and user
         if debug:
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
@@ -134,8 +151,10 @@ def open_device(name):
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name} is not there ({str(error).splitlines()[0]}); use cpu"
-                         + (f" or cuda, {torch.cuda.device_count()} present" if torch.cuda.is_available() else "")) from error
+        there = torch.cuda.device_count()
+        others = f" or one of {there} CUDA devices, from cuda:0 on" if there else ""
+        raise ValueError(f"--device {name} is not there ({str(error).splitlines()[0]}); use cpu{others}"
+                         ) from error
     if device.type == "cpu" and torch.cuda.is_available():
         print("a GPU is there and unused: --device cuda uses it")
     return device
@@ -147,8 +166,9 @@ def choose_amp(amp, device):
         return amp
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "off"
-    ask = (getattr(torch.cpu, name, lambda: False) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return "bf16" if any(f() for f in ask) else "off"
+    names = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
+    fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
+    return "bf16" if fast else "off"
 
 
 def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
@@ -162,8 +182,9 @@ def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
 def write_config(path, args):
     """Write every setting, the versions and the commit of a run as YAML."""
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
-                            cwd=Path(__file__).parent).stdout.strip()
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
+                           cwd=Path(__file__).parent)
+    commit = asked.stdout.strip()
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump({**plain, "versions": versions, "commit": commit or None}))
@@ -194,8 +215,8 @@ class CsvLog:
         except (OSError, ValueError, KeyError, TypeError):
             whole = False
         if not whole or set(rows[0]) != set(self.columns):
-            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that --resume goes "
-                             "on from; put the file back, or start anew without --resume")
+            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that --resume "
+                             "goes on from; put the file back, or start anew without --resume")
         return rows
 
     def write(self, row):
@@ -207,7 +228,8 @@ class CsvLog:
 def check_batch_size(batch_size, images):
     """Raises: ValueError for a batch larger than the data."""
     if batch_size > images:
-        raise ValueError(f"--batch-size {batch_size} is larger than the {images} training images; use a smaller one")
+        raise ValueError(f"--batch-size {batch_size} is larger than the {images} training images; "
+                         "use a smaller one")
 
 
 def seed_everything(seed):
@@ -215,16 +237,20 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-def check_resume(state, args, may_differ=("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
-                                          "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every")):
+MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
+              "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every")
+
+
+def check_resume(state, args):
     """Raises: ValueError naming the settings in which a checkpoint's run differs from this one."""
     old = state.get("config", {})
     wrong = [f"--{k.replace('_', '-')} was {old[k]} and is {v}" for k, v in vars(args).items()
-             if k in old and k not in may_differ and old[k] != v and str(old[k]) != str(v)]
+             if k in old and k not in MAY_DIFFER and old[k] != v and str(old[k]) != str(v)]
     if wrong:
         raise ValueError("cannot resume with other settings: " + "; ".join(wrong))
 
 
 def plain_config(args):
     """The settings as builtins, so that a checkpoint loads with weights_only=True."""
-    return {k: v if isinstance(v, (int, float, str, list, bool, type(None))) else str(v) for k, v in vars(args).items()}
+    plain = int, float, str, list, bool, type(None)
+    return {k: v if isinstance(v, plain) else str(v) for k, v in vars(args).items()}

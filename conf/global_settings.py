@@ -1,6 +1,6 @@
 """Constants of the suite, each with its unit and source."""
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; the values torchvision's weights were trained with
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's weights expect them
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_WEIGHTS_SIZE = 224  # px a side
 
@@ -10,7 +10,7 @@ MILESTONE_GAMMA = 0.2  # rate factor at each milestone (Zagoruyko & Komodakis 20
 
 KNN_NEIGHBOURS = 20  # k
 KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
-KNN_IMAGES = 6000  # at most so many labelled images, four fifths of them as neighbours, the rest as queries
+KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries
 
-EVAL_BATCH_SIZE = 256  # images; train.py and test.py share it so that their accuracies agree to the last digit
+EVAL_BATCH_SIZE = 256  # of train.py and test.py, so that their accuracies agree to the last digit
 FEATURE_DIM = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}

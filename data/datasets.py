@@ -12,7 +12,7 @@ from data.store import open_store
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side; mean, std of RGB in [0, 1]; unlabelled: the split that pre-training reads."""
+    """image_size in px a side; mean, std of RGB in [0, 1]; unlabelled: split that pre-training reads."""
 
     image_size: int
     mean: tuple
@@ -35,9 +35,9 @@ DIGITS_TRAIN_PER_CLASS = 40
 
 
 class Split(NamedTuple):
-    """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by label;
-    rows: int64 (M,), those of the N images that belong to the split; checksums: int64 (N,), crc32 of
-    each image's bytes."""
+    """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by
+    label; rows: int64 (M,), those of the N images that belong to the split; checksums: int64 (N,),
+    crc32 of each image's bytes."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -93,7 +93,7 @@ def stratified(labels, ratio, seed):
 
 
 def _digits(split, size, ratio, seed):
-    """scikit-learn's 1797 scanned digits: 0-4 for pre-training, 5-9 with few labels for the task."""
+    """scikit-learn's 1797 scanned digits: 0-4 to pre-train on, 5-9 with few labels for the task."""
     from PIL import Image
     from sklearn.datasets import load_digits
     digits = load_digits()
@@ -107,8 +107,8 @@ def _digits(split, size, ratio, seed):
         order = np.random.default_rng(0).permutation(len(labels))
         few = np.concatenate([order[labels[order] == k][:DIGITS_TRAIN_PER_CLASS] for k in range(5)])
         rows = np.flatnonzero(np.isin(rows, few) == (split == "train"))
-    scaled = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((size, size), Image.BICUBIC)
-              for image in grey]
+    grey = [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in grey]
+    scaled = [image.resize((size, size), Image.Resampling.BICUBIC) for image in grey]
     images = np.repeat(np.stack(scaled)[..., None], 3, axis=3)
     checksums = np.array([zlib.crc32(image) for image in images])
     return Split(images, labels, classes, rows[stratified(labels[rows], ratio, seed)], checksums)
@@ -144,7 +144,8 @@ def _classes(folder):
 
 
 IMAGENET_TAR = "ILSVRC2012_img_train.tar"
-_ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python", "stl10": "stl10_binary"}
+_ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python",
+             "stl10": "stl10_binary"}
 
 
 def _torchvision(name, split, data_dir):
@@ -154,18 +155,19 @@ def _torchvision(name, split, data_dir):
         if name == "stl10":
             data = torchvision.datasets.STL10(str(data_dir), split=split, download=True)
             return ArraySource(data.data.transpose(0, 2, 3, 1), data.labels, data.classes)
-        kind = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+        kind = getattr(torchvision.datasets, name.upper())
         data = kind(str(data_dir), train=split == "train", download=True)
     except (OSError, RuntimeError) as error:
-        raise FileNotFoundError(f"{name} is neither in {data_dir} nor could it be downloaded ({error}); "
-                                f"put {_ARCHIVES[name]} or {name}/train and test there") from error
+        raise FileNotFoundError(f"{name} is neither in {data_dir} nor could it be downloaded "
+                                f"({error}); put {_ARCHIVES[name]}, or {name}/train and {name}/test, "
+                                "there") from error
     return ArraySource(data.data, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
 
 
 def hold_out(labels, ratio, seed):
     """Split rows into a training and a validation part, class by class.
 
-    Returns: (training rows, validation rows), both int64 ascending; validation is empty for ratio 0.
+    Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
     """
     if ratio == 0:
         return np.arange(len(labels)), np.arange(0)

@@ -11,8 +11,8 @@ def nt_xent(z, temperature):
         z: (2N, D) float embeddings of any length; rows i and N + i are two views of image i.
         temperature: positive divisor of the cosine similarities; no unit.
     Returns:
-        (loss, correct): scalar in nats, log(2N - 1) when all rows are equal; and the number of anchors
-        whose nearest other row is their other view.
+        (loss, correct): scalar in nats, log(2N - 1) when all rows are equal; and the number of
+        anchors whose nearest other row is their other view.
     Raises: ValueError if z has an odd number of rows or temperature <= 0.
     """
     if len(z) % 2 or temperature <= 0:

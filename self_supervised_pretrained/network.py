@@ -6,7 +6,7 @@ from supervised.resnet import resnet
 
 
 class SimCLR(nn.Module):
-    """backbone.fc is Linear-ReLU-Linear to out_dim; keys are those of the well-known PyTorch code."""
+    """backbone.fc is Linear-ReLU-Linear to out_dim; keys are those of the well-known code."""
 
     def __init__(self, arch, out_dim, stem):
         super().__init__()

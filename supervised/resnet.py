@@ -65,7 +65,7 @@ class SmallMapConv2d(nn.Conv2d):
 
 
 def _pixel(x, kernel, i, j):
-    """The convolution at one pixel: the part of the kernel that lies inside the map, times the map."""
+    """The convolution at one pixel: the part of the kernel inside the map, times the map."""
     inside = x[:, max(0, i - 1):i + 2, max(0, j - 1):j + 2]
     top, left = max(0, 1 - i), max(0, 1 - j)
     part = kernel[:, top:top + inside.shape[1], left:left + inside.shape[2]]

@@ -13,9 +13,10 @@ from conf import global_settings as settings
 def imagenet_weights(arch):
     """Load (downloading once) the ImageNet weights of an architecture.
 
-    The file lies where the package's own loader looks: torch.hub's folder, which follows TORCH_HOME.
+    The file lies where the package's own loader looks: torch.hub's folder, as TORCH_HOME says.
     Returns: (state dict with the package's key names, dict of mean, std and image_size).
-    Raises: FileNotFoundError if it can be neither found nor downloaded, ValueError if its hash is wrong.
+    Raises: FileNotFoundError if it can be neither found nor downloaded, ValueError if its hash is
+        wrong.
     """
     import pretrainedmodels
     preset = pretrainedmodels.pretrained_settings[arch]["imagenet"]
@@ -25,12 +26,12 @@ def imagenet_weights(arch):
         try:
             torch.hub.download_url_to_file(preset["url"], str(path), _hash_prefix(path))
         except (OSError, RuntimeError) as error:
-            raise FileNotFoundError(f"ImageNet weights are not at {path} and could not be downloaded from "
-                                    f"{preset['url']} ({error}); put the file there") from error
+            raise FileNotFoundError(f"ImageNet weights are not at {path} and could not be downloaded "
+                                    f"from {preset['url']} ({error}); put the file there") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if not digest.startswith(_hash_prefix(path)):
-        raise ValueError(f"{path}: its SHA-256 starts with {digest[:8]}, not with {_hash_prefix(path)} as its "
-                         "name says; delete it to download it again")
+        raise ValueError(f"{path}: its SHA-256 starts with {digest[:8]}, not with "
+                         f"{_hash_prefix(path)} as its name says; delete it to download it again")
     model = getattr(pretrainedmodels, arch)(num_classes=1000, pretrained="imagenet")
     return model.state_dict(), {"mean": tuple(model.mean), "std": tuple(model.std),
                                 "image_size": settings.IMAGENET_WEIGHTS_SIZE, "stem": "7x7"}
