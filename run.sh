@@ -33,12 +33,14 @@ newest() { # MODEL_TYPE: its checkpoint written last, nothing if there is none
 }
 pretrain() { # MODEL_TYPE: makes its checkpoint where there is none, and names it in $weights
     if [[ -z $(newest "$1") ]]; then
-        python pretrain.py --model_type "$1" $(settings "$1") "${both[@]}"
+        local found; found=$(settings "$1")
+        python pretrain.py --model_type "$1" $found "${both[@]}"
     fi
     weights=(--pretrained-model-path "$(newest "$1")")
 }
 train() { # MODEL_TYPE [options]
-    python train.py --model-type "$1" --data "$data" $(settings "$1") "${@:2}"
+    local found; found=$(settings "$1") # set -e sees a failure here, not inside a command's arguments
+    python train.py --model-type "$1" --data "$data" $found "${@:2}"
 }
 
 pretrain SelfSupervisedPretraining
