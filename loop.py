@@ -152,7 +152,8 @@ class Run:
             return
         again = [arg for arg in sys.argv if arg not in ("--resume", "--resume=True")]
         raise utils.Interrupted(
-            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch {self.epoch + 1}; "
+            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
+            f"{self.epoch + 1}; "
             f"go on with: {shlex.join(['python', *again])} --resume", number)
 
     @contextlib.contextmanager

@@ -51,7 +51,8 @@ def main(argv=None):
                           seed=args.seed)
     run = Run(job, args, name, csv_prefix="pretrain_")
     print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, "
-          f"{stem} stem, {args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps", flush=True)
+          f"{stem} stem, {args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps",
+          flush=True)
     show_views(run, DATASETS[args.data])
     if probe and not run.epoch:
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
