@@ -1,0 +1,22 @@
+# Sourced by the five grids: every combination of their lists is a cell, one run of train.py.
+#   OPTIMIZERS LRS BATCH_SIZES RATIOS SEEDS DATA    the lists, each with a default
+#   PRETRAIN_ARGS="--epochs 100"                    options of the pre-training that RATIOS asks for
+#   JOBS=4 DEVICES="cuda:0 cuda:1"                  cells side by side, and where
+#   DRY_RUN=1                                       print what is left to do, a command a line
+#   ONLY=pretrain, ONLY=cells, CELL=7               a part of the grid: for arrays of batch jobs
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cells() { # MODEL_TYPE: a line a cell: its pre-training's sample ratio or "-", its options
+    for seed in ${SEEDS:-0}; do for ratio in ${RATIOS:--}; do
+        for optimizer in ${OPTIMIZERS:-sgd adam}; do for lr in ${LRS:-0.1 0.01 0.001}; do
+            for batch_size in ${BATCH_SIZES:-128}; do
+                echo "$ratio --model-type $1 --data ${DATA:-cifar100} --optimizer $optimizer" \
+                    "--lr $lr --batch-size $batch_size --seed $seed"
+            done
+        done; done
+    done; done
+}
+grid() { # MODEL_TYPE [options of train.py]
+    exec python -m grid_search.run "${@:2}" < <(cells "$1")
+}

@@ -1,0 +1,267 @@
+"""Run the cells of a grid: each once, side by side, going on with what an earlier start left.
+
+common.sh lists the cells on standard input and says which variables there are.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import report
+import utils
+from data.store_files import flock
+from grid_search.cells import Cell, make_cells, shown
+
+POLL_SECONDS = 0.2
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Running(NamedTuple):
+    """A cell's process; lock: the file that keeps other grids off; device: the slot it takes."""
+
+    cell: Cell
+    process: subprocess.Popen
+    lock: object
+    device: str | None
+
+
+class Grid:
+    """Runs cells on a number of slots. outcomes: cell -> "finished", "diverged", "failed",
+    "cut off" or "elsewhere"; reasons: failed cell -> why."""
+
+    def __init__(self, jobs, devices):
+        self.slots = [devices[k % len(devices)] if devices else None for k in range(jobs)]
+        self.environment = dict(os.environ)
+        if jobs > 1:  # else every cell would start a thread a core
+            cores = len(os.sched_getaffinity(0))
+            self.environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))
+        self.running, self.outcomes, self.reasons = [], {}, {}
+        self.signals, self.passed_on = [], 0
+        self.best = (-1.0, None)
+
+    def run(self, cells, what):
+        """Run all that is unfinished. Args: what: "cell" or "pre-training"; a pre-training that
+        another grid runs is waited for, since cells need it."""
+        queue = [cell for cell in cells if not self._settled(cell)]
+        print(f"{len(cells)} {what}s, {len(queue)} of them to run",
+              flush=True)
+        started, before, told = time.monotonic(), len(cells) - len(queue), False
+        while (queue and not self.signals) or self.running:
+            self._pass_on_signals()
+            for item in [item for item in self.running if item.process.poll() is not None]:
+                self._finish(item)
+                done = sum(cell in self.outcomes for cell in cells)
+                seconds = (time.monotonic() - started) / (done - before) * (len(cells) - done)
+                self._say(item.cell, f"[{what} {done}/{len(cells)}]", seconds)
+            queue = [cell for cell in queue if self.signals or not self._start(cell)]
+            idle = queue and not self.running and not self.signals
+            if idle and what == "cell":  # what is left is locked
+                self.outcomes.update(dict.fromkeys(queue, "elsewhere"))
+                queue = []
+            elif idle and not told:
+                told = True
+                print(f"waiting for {queue[0].name}, which another grid runs", flush=True)
+            time.sleep(POLL_SECONDS)
+
+    def _settled(self, cell):
+        """Whether nothing is left to do for a cell; notes its outcome."""
+        try:
+            state = cell.state()
+        except ValueError as error:
+            self._fail(cell, error)
+            return True
+        if state in ("finished", "diverged"):
+            self._note(cell, state)
+        elif cell.source and self.outcomes.get(cell.source) in ("failed", "diverged"):
+            self._fail(cell, f"its pre-training {cell.source.name} {self.outcomes[cell.source]}")
+        return cell in self.outcomes
+
+    def _start(self, cell):
+        """Start a cell where a slot is free and no other grid runs it. Returns: whether it left the
+        queue."""
+        if not self.slots:
+            return False
+        try:
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(cell.folder / "grid.lock", "ab")
+            if flock(lock, "LOCK_EX", "LOCK_NB") is False:
+                lock.close()
+                return False
+            if self._settled(cell):  # by another grid, in the meantime
+                lock.close()
+                return True
+            state, device = cell.state(), self.slots[0]
+            command = cell.command(state) + (["--device", device] if device else [])
+            with open(_log(cell), "ab" if state == "cut off" else "wb") as log:
+                # The process inherits the lock: should the grid be killed, it is held until the
+                # cell ends. In its own session Ctrl-C reaches it once, from here.
+                process = subprocess.Popen(
+                    [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env=self.environment, start_new_session=True, pass_fds=[lock.fileno()])
+        except OSError as error:
+            self._fail(cell, error)
+            return True
+        self.running.append(Running(cell, process, lock, self.slots.pop(0)))
+        return True
+
+    def _finish(self, item):
+        """Note the outcome of a process that ended."""
+        cell, status = item.cell, item.process.returncode
+        self.running.remove(item)
+        self.slots.append(item.device)
+        try:
+            state = cell.state()
+        except ValueError as error:
+            self._fail(cell, error)
+        else:
+            if state == "diverged" or (state == "finished" and status == 0):
+                self._note(cell, state)
+            elif self.signals:
+                self.outcomes[cell] = "cut off"
+            else:
+                self._fail(cell, _why(cell, status))
+        item.lock.close()
+
+    def _note(self, cell, state):
+        self.outcomes[cell] = state
+        chosen = report.choose_epoch(cell.rows()) if state == "finished" else None
+        if chosen and (chosen.get("val_accuracy") or -1) > self.best[0]:
+            self.best = chosen["val_accuracy"], cell
+
+    def _fail(self, cell, reason):
+        self.outcomes[cell], self.reasons[cell] = "failed", reason
+
+    def _say(self, cell, place, seconds):
+        line = f"{cell.name}: {self.outcomes[cell]}"
+        if not self.signals:
+            line = f"{place} {line}; about {_clock(seconds)} left{self._best()}"
+        print(line, flush=True)
+
+    def _best(self):
+        accuracy, cell = self.best
+        return f"; best validation accuracy {accuracy:.4f}: {cell.name}" if cell else ""
+
+    def _pass_on_signals(self):
+        """Tell the cells to stop, the second time at once.
+
+        They get the other one of SIGINT and SIGTERM: a batch system may have sent them the first
+        already, and the same twice would keep them from writing a checkpoint.
+        """
+        if self.passed_on == len(self.signals):
+            return
+        number = signal.SIGTERM if self.signals[0] == signal.SIGINT else signal.SIGINT
+        number = signal.SIGKILL if self.passed_on else number
+        self.passed_on = len(self.signals)
+        print(f"stopping {len(self.running)} running cells", flush=True)
+        for item in self.running:
+            if item.process.poll() is None:
+                os.killpg(item.process.pid, number)
+
+    def summary(self, cells):
+        """Print how a grid ended. Raises: utils.Interrupted, ValueError where cells failed."""
+        found = {name: [cell for cell in cells if self.outcomes.get(cell) == name]
+                 for name in ("finished", "diverged", "failed", "elsewhere")}
+        print(f"finished: {len(found['finished'])} of {len(cells)} runs{self._best()}")
+        for cell in found["diverged"]:
+            print(f"diverged: {cell.name}, in epoch {cell.rows()[-1]['epoch']}")
+        for cell in found["elsewhere"]:
+            print(f"run by another grid: {cell.name}")
+        for cell in found["failed"]:
+            print(f"failed: {cell.name}: {self.reasons[cell]}")
+        if self.signals:
+            number = self.signals[0]
+            raise utils.Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
+                                    "goes on with what is unfinished", number)
+        if found["failed"]:
+            raise ValueError(f"{len(found['failed'])} of {len(cells)} runs failed, see above")
+
+
+def _log(cell):
+    return cell.folder / "log.txt"
+
+
+def _why(cell, status):
+    """Why a process failed, from its log."""
+    try:
+        lines = [line for line in _log(cell).read_text(errors="replace").split("\n") if line]
+    except OSError:
+        lines = []
+    reason = lines[-1] if lines else f"status {status}"
+    if status <= 0:
+        reason = (f"killed by {signal.Signals(-status).name}" if status
+                  else f"ended without its last epoch in {cell.csv}")
+    return f"{reason} (log: {_log(cell)})"
+
+
+def _clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _number(name, low, high):
+    """An environment variable as a whole number, None where it is unset or empty."""
+    text = os.environ.get(name)
+    if text and not (text.isdecimal() and low <= int(text) <= high):
+        raise ValueError(f"{name}={text}: must be a whole number from {low} to {high}")
+    return int(text) if text else None
+
+
+def choose(cells):
+    """What ONLY and CELL leave of a grid. Returns: (pre-trainings, cells)."""
+    only = os.environ.get("ONLY", "")
+    if only not in ("", "pretrain", "cells"):
+        raise ValueError(f"ONLY={only}: must be pretrain or cells")
+    sources = list(dict.fromkeys(cell.source for cell in cells if cell.source))
+    if only == "pretrain" and not sources:
+        raise ValueError("ONLY=pretrain: this grid has no pre-training")
+    chosen = sources if only == "pretrain" else cells
+    number = _number("CELL", 1, len(chosen))
+    if number:
+        chosen = [chosen[number - 1]]
+    if only == "pretrain":
+        return chosen, []
+    needed = {cell.source for cell in chosen}
+    return [source for source in sources if source in needed and not only], chosen
+
+
+def print_commands(cells):
+    """Print a command a line for what is left to do. Raises: ValueError after the last, for cells
+    that cannot run."""
+    wrong = []
+    for cell in cells:
+        try:
+            state = cell.state()
+        except ValueError as error:
+            wrong.append(f"{cell.name}: {error}")
+        else:
+            if state in ("new", "cut off"):
+                print(shown(cell.command(state)))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+
+
+def main(argv=None):
+    """Read the cells, and print or run what is left to do."""
+    extra = sys.argv[1:] if argv is None else argv
+    options = shlex.split(os.environ.get("PRETRAIN_ARGS", ""))
+    sources, cells = choose(make_cells(sys.stdin.read().splitlines(), extra, options))
+    if os.environ.get("DRY_RUN", "0") not in ("", "0"):
+        return print_commands([*sources, *cells])
+    devices = os.environ.get("DEVICES", "").split()
+    grid = Grid(_number("JOBS", 1, 1024) or len(devices) or 1, devices)
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, lambda number, _: grid.signals.append(number))
+    if sources:
+        grid.run(sources, "pre-training")
+    if cells and not grid.signals:
+        grid.run(cells, "cell")
+    grid.summary([*sources, *cells])
+
+
+if __name__ == "__main__":
+    raise SystemExit(utils.run_program(main))
