@@ -28,8 +28,9 @@ class Job(NamedTuple):
 
     network: saved whole. trained: the part of it that is trained on batches. objective, view: as in
     functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
-    accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose
-    highest value makes best.pth, "" for none. facts: what else a checkpoint says. amp: resolved.
+    accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose highest
+    value makes best.pth, "" for none. facts: what else a checkpoint says. amp: as in
+    functions.autocast.
     """
 
     network: torch.nn.Module
@@ -153,8 +154,7 @@ class Run:
         again = [arg for arg in sys.argv if arg not in ("--resume", "--resume=True")]
         raise utils.Interrupted(
             f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
-            f"{self.epoch + 1}; "
-            f"go on with: {shlex.join(['python', *again])} --resume", number)
+            f"{self.epoch + 1}; go on with: {shlex.join(['python', *again])} --resume", number)
 
     @contextlib.contextmanager
     def _signals(self):
@@ -188,6 +188,8 @@ class Run:
 
     def _go_on(self, state):
         utils.check_resume(state, self.args)
+        if self.job.trained is not self.job.network:
+            self._check_frozen(state["model"])
         self.job.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler:
@@ -198,6 +200,14 @@ class Run:
         if planned != self.args.epochs and self.args.scheduler != "constant":
             print(f"the first {self.epoch} epochs followed the {self.args.scheduler} schedule of "
                   f"{planned} epochs; the rest follows that of {self.args.epochs}")
+
+
+    def _check_frozen(self, before):
+        """Raises: ValueError where the frozen part is not the one that the run began with."""
+        now = checkpoint.without_head(self.job.network.state_dict())
+        if not all(torch.equal(tensor.cpu(), before[name]) for name, tensor in now.items()):
+            raise ValueError(f"{self.folder}: began with other weights than these; name its "
+                             "checkpoint (see config.yml) with --pretrained-model-path")
 
 
 def _lock(folder):

@@ -8,7 +8,9 @@ class TensorBoardLog:
 
     def __init__(self, folder, first_step=0):
         from torch.utils.tensorboard import SummaryWriter
-        self.writer = SummaryWriter(str(folder), purge_step=first_step + 1 if first_step else None)
+        # hides what an earlier run, or the part after the checkpoint, left in the folder
+        purge = first_step + 1 if first_step else 0
+        self.writer = SummaryWriter(str(folder), purge_step=purge)
 
     def row(self, row):
         """A CSV row as curves."""

@@ -34,7 +34,7 @@ def main(argv=None):
     args = parse(argv)
     kind = MODEL_TYPES[args.model_type]
     device = utils.open_device(args.device)
-    path = find_pretrained(args, kind)
+    args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
     train, test, positions = load(args)
     utils.seed_everything(args.seed)
     backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,

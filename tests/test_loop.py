@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import checkpoint
 import pretrain
@@ -180,3 +182,30 @@ def test_a_row_that_was_not_written_comes_from_the_checkpoint(image_folder):
     log.write_text("".join(text.splitlines(True)[:-1]))
     assert run(train, image_folder, *arguments, "--resume") == 0
     assert log.read_text() == text
+
+
+def test_a_linear_classifier_goes_on_with_its_own_backbone_only(image_folder, capsys):
+    """A pre-training made since is the newest, and its features are not those that the run had."""
+    def pretrained(seed):
+        assert run(pretrain, image_folder, *PRETRAIN, "--epochs", "1", "--seed", str(seed)) == 0
+
+    pretrained(0)
+    arguments = ["--model-type", "SelfSupervisedPretrained", *TRAIN]
+    assert run(train, image_folder, *arguments, "--epochs", "1") == 0
+    config, = image_folder.glob("out/checkpoint/SelfSupervisedPretrained/*/config.yml")
+    path = yaml.safe_load(config.read_text())["pretrained_model_path"]
+    pretrained(1)
+    capsys.readouterr()
+    assert run(train, image_folder, *arguments, "--resume") == 1
+    assert "began with other weights" in capsys.readouterr().err
+    assert run(train, image_folder, *arguments, "--resume", "--pretrained-model-path", path) == 0
+
+
+def test_curves_of_a_second_run_replace_the_first(image_folder):
+    arguments = ["--model-type", "Supervised", *TRAIN]
+    for more in ((), (), ("--resume", "--epochs", "3")):
+        assert run(train, image_folder, *arguments, *more) == 0
+    folder, = image_folder.glob("out/runs/Supervised/*")
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.step for event in events.Scalars("test_accuracy")] == [1, 2, 3]
