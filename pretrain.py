@@ -14,7 +14,7 @@ from self_supervised_pretrained.network import SimCLR
 from supervised.resnet import resnet
 
 
-PRETRAININGS = ("SelfSupervisedPretraining", "SupervisedPretraining")
+PRETRAININGS = {"SelfSupervisedPretraining": False, "SupervisedPretraining": True}  # with labels
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")
 FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
@@ -26,9 +26,9 @@ FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "dat
 def parse(argv):
     """The settings of this program."""
     datasets = tuple(DATASETS)
-    choices = {"model_type": PRETRAININGS, "data": datasets, "knn_data": datasets}
+    choices = {"model_type": tuple(PRETRAININGS), "data": datasets, "knn_data": datasets}
     return utils.build_parser(
-        __doc__, FLAGS, choices, model_type=PRETRAININGS[0], data="imagenet", lr=1e-4,
+        __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining", data="imagenet", lr=1e-4,
         optimizer="adam", sample_ratio=0.1, weight_decay=1e-4).parse_args(argv)
 
 
@@ -36,7 +36,7 @@ def main(argv=None):
     """Parse, build, loop over epochs, write."""
     args = parse(argv)
     device = utils.open_device(args.device)
-    labels = args.model_type == "SupervisedPretraining"
+    labels = PRETRAININGS[args.model_type]
     size = args.image_size or DATASETS[args.data].image_size
     stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
     split = load(args, labels, size)
@@ -63,9 +63,7 @@ def main(argv=None):
 
 def load(args, labels, size):
     """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
-    split = "train" if labels else "pretrain"
-    if labels and args.data == "digits":  # the task's own digits are not for pre-training
-        split = "pretrain"
+    split = "train" if labels and has_unlabelled_part(args.data) else "pretrain"
     found = load_split(args.data, split, args.data_dir, size, args.sample_ratio, args.seed,
                        args.workers, args.max_bad_images)
     if labels and not found.labelled:
@@ -73,6 +71,11 @@ def load(args, labels, size):
                          "folders")
     utils.check_batch_size(args.batch_size, len(found.rows))
     return found
+
+
+def has_unlabelled_part(name):
+    """Whether a dataset keeps images without labels apart, as STL-10 does."""
+    return DATASETS[name].unlabelled == "unlabeled"
 
 
 def make_job(args, labels, network, stem, size, split, device, probe):
@@ -113,8 +116,9 @@ def make_probe(args, split, size, device):
     """A function from a backbone to the kNN accuracy of its features; None without labels."""
     if not args.knn_every:
         return None
-    if args.knn_data not in (None, args.data):
-        split = load_split(args.knn_data, "train", args.data_dir, workers=args.workers,
+    name = args.knn_data or args.data
+    if name != args.data or has_unlabelled_part(name):
+        split = load_split(name, "train", args.data_dir, workers=args.workers,
                            max_bad_images=args.max_bad_images)
     if not split.labelled:
         return None

@@ -12,7 +12,7 @@ from data.store import open_store
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side; mean, std of RGB in [0, 1]; unlabelled: split that pre-training reads."""
+    """image_size in px a side; mean, std of RGB; unlabelled: the split that pre-training reads."""
 
     image_size: int
     mean: tuple
@@ -159,8 +159,8 @@ def _torchvision(name, split, data_dir):
         data = kind(str(data_dir), train=split == "train", download=True)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(f"{name} is neither in {data_dir} nor could it be downloaded "
-                                f"({error}); put {_ARCHIVES[name]}, or {name}/train and {name}/test, "
-                                "there") from error
+                                f"({error}); put {_ARCHIVES[name]}, or {name}/train and "
+                                f"{name}/test, there") from error
     return ArraySource(data.data, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
 
 

@@ -6,10 +6,13 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import pretrain
 from data import datasets
 from data.datasets import hold_out, load_split, stratified
+from supervised.resnet import resnet
 
 
 def test_sample_ratios_are_nested_and_stratified():
@@ -108,22 +111,37 @@ def test_cifar100_has_its_fine_labels(tmp_path, monkeypatch):
     assert split.images.shape == (6, 32, 32, 3)
 
 
-def test_stl10_pre_trains_on_its_unlabelled_part(tmp_path, monkeypatch):
+def stl10_archive(tmp_path, monkeypatch):
     import torchvision
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for name, count in (("train", 3), ("test", 2), ("unlabeled", 5)):
+    for name, count in (("train", 5), ("test", 2), ("unlabeled", 5)):
         rng.integers(0, 256, count * 3 * 96 * 96, dtype=np.uint8).tofile(folder / f"{name}_X.bin")
         if name != "unlabeled":
             (np.arange(count) + 1).astype(np.uint8).tofile(folder / f"{name}_y.bin")
     (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
     monkeypatch.setattr(torchvision.datasets.STL10, "_check_integrity", lambda self: True)
+    return folder
+
+
+def test_stl10_pre_trains_on_its_unlabelled_part(tmp_path, monkeypatch):
+    folder = stl10_archive(tmp_path, monkeypatch)
     parts = {split: load_split("stl10", split, tmp_path) for split in ("pretrain", "train", "test")}
     assert len(parts["pretrain"].rows) == 5 and not parts["pretrain"].labelled
-    assert parts["train"].labels.tolist() == [0, 1, 2] and parts["test"].classes[1] == "b"
-    raw = np.fromfile(folder / "train_X.bin", np.uint8).reshape(3, 3, 96, 96)
+    assert parts["train"].labels.tolist() == [0, 1, 2, 3, 4] and parts["test"].classes[1] == "b"
+    raw = np.fromfile(folder / "train_X.bin", np.uint8).reshape(5, 3, 96, 96)
     assert np.array_equal(parts["train"].images, raw.transpose(0, 3, 2, 1))
+
+
+def test_stl10_has_a_knn_accuracy_from_its_labelled_part(tmp_path, monkeypatch):
+    stl10_archive(tmp_path, monkeypatch)
+    args = pretrain.parse(["--data", "stl10", "--data-dir", str(tmp_path), "--batch-size", "4",
+                           "--sample-ratio", "1"])
+    split = pretrain.load(args, labels=False, size=96)
+    assert not split.labelled and len(split.rows) == 5
+    probe = pretrain.make_probe(args, split, 96, torch.device("cpu"))
+    assert 0 <= probe(resnet("resnet18", 3, "7x7")) <= 1
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
