@@ -47,8 +47,7 @@ class Grid:
         """Run all that is unfinished. Args: what: "cell" or "pre-training"; a pre-training that
         another grid runs is waited for, since cells need it."""
         queue = [cell for cell in cells if not self._settled(cell)]
-        print(f"{len(cells)} {what}s, {len(queue)} of them to run",
-              flush=True)
+        print(f"{len(cells)} {what}s, {len(queue)} of them to run", flush=True)
         started, before, told = time.monotonic(), len(cells) - len(queue), False
         while (queue and not self.signals) or self.running:
             self._pass_on_signals()

@@ -42,3 +42,16 @@ def test_dry_run_prints_the_cells(name, tmp_path):
               for optimizer in ("sgd", "adam") for lr in (0.1, 0.01, 0.001) for batch_size in batch_sizes
               for ratio in ([f"{ratio:g}" for ratio in ratios] or [""])}
     assert len(cells) == len(wanted) and set(cells) == wanted
+
+
+def test_a_task_of_a_slurm_array_is_one_cell(tmp_path):
+    """The script's own part; no Slurm is here to start it."""
+    def commands(*command, **more):
+        done = subprocess.run(
+            ["bash", *command, "--output-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT,
+            check=True, env={**os.environ, "DRY_RUN": "1", **more,
+                             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+        return done.stdout.splitlines()
+
+    grid = "grid_search/supervised_grid_search.sh"
+    assert commands("grid_search/slurm_array.sh", grid, SLURM_ARRAY_TASK_ID="3") == commands(grid)[2:3]
