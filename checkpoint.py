@@ -28,9 +28,10 @@ def save(path, state):
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
         partial.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
         kept = f"; {path.name} is the one before" if path.exists() else ""
-        raise OSError(f"cannot write {path} ({getattr(error, 'strerror', None) or error}); make room on its "
-                      f"disk or choose another --output-dir, then go on with --resume{kept}") from error
+        raise OSError(f"cannot write {path} ({reason}); make room on its disk or choose another "
+                      f"--output-dir, then go on with --resume{kept}") from error
 
 
 def read(path):
@@ -41,7 +42,7 @@ def read(path):
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        if zipfile.is_zipfile(path):  # what torch.save writes; torch.load does not check its checksums
+        if zipfile.is_zipfile(path):  # torch.save's format; torch.load ignores its checksums
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
                 if damaged:
@@ -49,8 +50,8 @@ def read(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: damaged, or not a PyTorch checkpoint of plain tensors ({reason}); "
-                         "take another one or make it again") from error
+        raise ValueError(f"{path}: damaged, or not a PyTorch checkpoint of plain tensors "
+                         f"({reason}); take another one or make it again") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path}: holds a {type(state).__name__}, not the dict of a checkpoint")
     if state.get("version", VERSION) != VERSION:
@@ -66,8 +67,8 @@ def newest(folder):
 
 
 def backbone_weights(path):
-    """Read a backbone from a checkpoint of ours, of the original SimCLR code, or with the weights of
-    torchvision or pretrainedmodels.
+    """Read a backbone from a checkpoint of ours, of the original SimCLR code, or with the weights
+    of torchvision or pretrainedmodels.
 
     Returns: (state dict without the head, how it was trained: stem, mean, std, image_size (None if
         unknown), sample_ratio and arch where the file says).
@@ -110,6 +111,6 @@ def load_backbone(model, tensors, origin):
               for k, v in tensors.items() if k in own and v.shape != own[k].shape]
     if wrong:
         listed = ", ".join(wrong[:8]) + (" ..." if len(wrong) > 8 else "")
-        raise ValueError(f"{origin}: of another architecture (see --arch): {len(wrong)} keys do not "
-                         f"fit: {listed}")
+        raise ValueError(f"{origin}: of another architecture (see --arch): {len(wrong)} keys do "
+                         f"not fit: {listed}")
     model.load_state_dict(tensors, strict=False)

@@ -10,8 +10,8 @@ from data.datasets import DATASETS, load_split
 from functions import MODEL_TYPES, Backbone, labelled_view, metrics, predict
 from supervised.resnet import resnet
 
-FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir", "amp",
-         "workers", "max_bad_images", "debug")
+FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir",
+         "amp", "workers", "max_bad_images", "debug")
 
 
 def parse(argv):

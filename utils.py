@@ -53,8 +53,8 @@ ARGUMENTS = {
     "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
     "output_dir": dict(type=Path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
     "pretrained_model_path": dict(type=Path,
-                                  help="checkpoint to start from (default: the newest matching one, "
-                                  "or the ImageNet weights)"),
+                                  help="checkpoint to start from (default: the newest matching "
+                                  "one, or the ImageNet weights)"),
     "checkpoint": dict(type=Path,
                        help="checkpoint to test (default: the newest of the model type)"),
     "sample_ratio": dict(type=_RATIO, default=1.0,
@@ -65,7 +65,7 @@ ARGUMENTS = {
                       help="share of the training set held out to choose on"),
     "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
     "warmup_epochs": dict(type=_number(float, 0),
-                          help="epochs of linear warm-up (default: a tenth of the run, at most 10)"),
+                          help="epochs of linear warm-up (default: a tenth, at most 10)"),
     "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine",
                       help="after the warm-up"),
     "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8],
@@ -153,8 +153,8 @@ def open_device(name):
     except (RuntimeError, AssertionError) as error:
         there = torch.cuda.device_count()
         others = f" or one of {there} CUDA devices, from cuda:0 on" if there else ""
-        raise ValueError(f"--device {name} is not there ({str(error).splitlines()[0]}); use cpu{others}"
-                         ) from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name} is not there ({reason}); use cpu{others}") from error
     if device.type == "cpu" and torch.cuda.is_available():
         print("a GPU is there and unused: --device cuda uses it")
     return device
@@ -182,8 +182,8 @@ def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
 def write_config(path, args):
     """Write every setting, the versions and the commit of a run as YAML."""
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False,
-                           cwd=Path(__file__).parent)
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True,
+                           check=False, cwd=Path(__file__).parent)
     commit = asked.stdout.strip()
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,8 +215,8 @@ class CsvLog:
         except (OSError, ValueError, KeyError, TypeError):
             whole = False
         if not whole or set(rows[0]) != set(self.columns):
-            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that --resume "
-                             "goes on from; put the file back, or start anew without --resume")
+            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that "
+                             "--resume goes on from; put the file back, or start anew without it")
         return rows
 
     def write(self, row):

@@ -13,4 +13,3 @@ KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
 KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries
 
 EVAL_BATCH_SIZE = 256  # of train.py and test.py, so that their accuracies agree to the last digit
-FEATURE_DIM = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}

@@ -14,7 +14,7 @@ AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
 class _Ordered:
-    """Rows cut into batches; a single last row joins the batch before, since batch-norm needs two."""
+    """Rows cut into batches; a single last row joins the batch before: batch-norm needs two."""
 
     def __init__(self, labels, batch_size, device, rows):
         self.labels, self.batch_size = torch.as_tensor(labels), batch_size
@@ -37,8 +37,8 @@ class _Ordered:
 
 
 class Batches(_Ordered):
-    """Batches of images. Where they fit an accelerator's memory they live there; else a thread reads
-    ahead from the (memory-mapped) array.
+    """Batches of images. Where they fit an accelerator's memory they live there; else a thread
+    reads ahead from the (memory-mapped) array.
 
     Args:
         images: uint8 (N, H, H, 3) array or memory map. labels: int64 (N,). batch_size: images.
@@ -105,7 +105,8 @@ class FeatureBatches(_Ordered):
         """Yield (features float32 (B, D), labels int64 (B,)); without a seed those of view 0."""
         order, views = self.order(seed, epoch), np.zeros(len(self.labels), dtype=np.int64)
         if seed is not None and len(self.features) > 1:
-            views = np.random.default_rng((seed, epoch, 1)).integers(len(self.features), size=len(views))
+            random = np.random.default_rng((seed, epoch, 1))
+            views = random.integers(len(self.features), size=len(views))
         views = torch.from_numpy(views).to(self.device)
         for rows in self.steps(order, first_step):
             rows = torch.from_numpy(rows).to(self.device)

@@ -26,8 +26,9 @@ def imagenet_weights(arch):
         try:
             torch.hub.download_url_to_file(preset["url"], str(path), _hash_prefix(path))
         except (OSError, RuntimeError) as error:
-            raise FileNotFoundError(f"ImageNet weights are not at {path} and could not be downloaded "
-                                    f"from {preset['url']} ({error}); put the file there") from error
+            raise FileNotFoundError(f"ImageNet weights are not at {path} and could not be "
+                                    f"downloaded from {preset['url']} ({error}); put the file "
+                                    "there") from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if not digest.startswith(_hash_prefix(path)):
         raise ValueError(f"{path}: its SHA-256 starts with {digest[:8]}, not with "
