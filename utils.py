@@ -1,7 +1,9 @@
 """The argument table of all programs, run names, CSV rows, seeds, devices, and how programs end."""
 
 import argparse
+import contextlib
 import csv
+import ctypes
 import os
 import platform
 import signal
@@ -125,8 +127,19 @@ class Interrupted(Exception):
     """A signal ended a run after a checkpoint. Args: message, signal number."""
 
 
+def keep_freed_memory():
+    """Have glibc keep freed memory for the next step instead of handing it back to the system, which
+    would have to clear each page anew: a tenth of a training step on a CPU. Nothing elsewhere."""
+    mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
+
+
 def run_program(main, argv=None):
     """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
+    keep_freed_memory()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         main(argv)

@@ -1,9 +1,9 @@
 """Batched augmentation on the device: every image with parameters of its own, no Python per image, no waiting.
 
 Cropping, padding, flipping and resizing act on rows and on columns alone: each row of the result is a weighted sum of a
-few rows of the image (two, if nothing shrinks), and each column likewise. So they are one step: gather the rows, turn
-the image, gather the columns. Batches are worked off in chunks whose temporaries stay in the processor's cache; all
-parameters are drawn before, so the result does not depend on the chunks.
+few rows of the image (two, if nothing shrinks), and each column likewise. So they are one step: gather the rows, then
+multiply each image by a matrix that does the same to its columns. Batches are worked off in chunks whose temporaries
+stay in the processor's cache; all parameters are drawn before, so the result does not depend on the chunks.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from data import color
 
-CHUNK_PIXELS = 65536  # per chunk on a CPU: about 4 MiB of temporaries
+CHUNK_PIXELS = 65536  # per chunk and thread of a CPU: about 2 MiB of temporaries
 HUE_SLOTS = (0, 1, 2, 3, None)  # None: no colour jitter, so its probability is 0.8 (Chen et al. 2020, appendix A)
 CROP_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
 CROP_RATIO = (3 / 4, 4 / 3)  # width : height
@@ -69,18 +69,19 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     jitter = color.draw_jitter(total, **draw)
     blur_weights = gaussian_weights(torch.rand(total, **draw), kernel)
 
+    source = images.permute(0, 3, 1, 2).contiguous()
     views = images.new_empty((total, size, size, 3), dtype=torch.float32)
     for group, (hue_slot, blurred) in enumerate(cases):
         for part in _chunks(images, size, group * group_size, (group + 1) * group_size):
             chosen = order[part]
-            planes = _crop(images, chosen % count, _part(down, part), _part(across, part))
+            planes = _crop(source, chosen % count, _part(down, part), _part(across, part))
             parameters = color.Jitter(*(values[..., part] for values in jitter))
             if hue_slot is not None:
                 color.jitter(planes.flatten(2), parameters, hue_slot)
             if blurred:
                 planes = gaussian_blur(planes, blur_weights[:, part])
             color.normalise(planes.flatten(2), mean, std, parameters.grey)
-            views.index_copy_(0, chosen, planes.permute(1, 3, 2, 0).contiguous())
+            views.index_copy_(0, chosen, planes.permute(0, 2, 3, 1).contiguous())
     return views[:2 * count].permute(0, 3, 1, 2)
 
 
@@ -189,17 +190,15 @@ def gaussian_weights(uniform, kernel):
 def gaussian_blur(planes, weights):
     """Blur each image with its kernel along both axes, with reflected borders.
 
-    Args: planes: float32 (3, n, h, w). weights: float32 (kernel, n), kernel odd.
-    Returns: float32 (3, n, h, w).
+    Args: planes: float32 (n, 3, size, size). weights: float32 (kernel, n), kernel odd, at most 2 size - 1.
+    Returns: float32 (n, 3, size, size).
     """
-    reach = len(weights) // 2
-    for axis, pad in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
-        padded, length = F.pad(planes, pad, "reflect"), planes.shape[axis]
-        shifted = [padded.narrow(axis, k, length) for k in range(len(weights))]
-        planes = shifted[0] * weights[0, :, None, None]
-        for pixels, weight in zip(shifted[1:], weights[1:]):
-            planes.addcmul_(pixels, weight[:, None, None])
-    return planes
+    (kernel, count), size = weights.shape, planes.shape[2]
+    reach = torch.arange(kernel, device=planes.device)[:, None] - kernel // 2
+    pixels = (torch.arange(size, device=planes.device) + reach).abs_()
+    pixels = torch.minimum(pixels, 2 * (size - 1) - pixels)
+    across = _matrices(Taps(pixels[:, None].expand(-1, count, -1), weights[..., None].expand(-1, -1, size)), size)
+    return across[:, None] @ (planes.flatten(1, 2) @ across.mT).view_as(planes)
 
 
 def _check(images, size):
@@ -228,7 +227,7 @@ def _chunks(images, size, start, stop):
     """Slices of start:stop, small enough for the cache on a CPU and everything at once elsewhere."""
     step = stop - start
     if images.device.type == "cpu":
-        step = max(1, CHUNK_PIXELS // max(images.shape[1], size) ** 2)
+        step = max(1, torch.get_num_threads() * CHUNK_PIXELS // max(images.shape[1], size) ** 2)
     return [slice(k, min(k + step, stop)) for k in range(start, stop, max(1, step))]
 
 
@@ -242,20 +241,29 @@ def _part(taps, part):
     return Taps(taps.pixels[:, part], taps.weights[:, part])
 
 
-def _crop(images, chosen, down, across):
-    """Crops of the chosen images (int64 (n,)) as planes (3, n, size, size), columns before rows, in [0, 1]."""
-    side, (_, count, size) = images.shape[1], down.pixels.shape
-    rows = _weighted_sum(images.reshape(-1, 3 * side), 0, down, chosen * side)
-    columns = rows.view(count, size, side, 3).permute(3, 0, 2, 1).reshape(3, count * side, size)
-    starts = torch.arange(0, count * side, side, device=images.device)
-    return _weighted_sum(columns, 1, across, starts).view(3, count, size, size)
+def _crop(source, chosen, down, across):
+    """Crops, in [0, 1], of the chosen images (int64 (n,)) of a source, uint8 (B, 3, H, H). Returns: (n, 3, size, size)."""
+    side, device = source.shape[2], source.device
+    starts = (3 * chosen[:, None] + torch.arange(3, device=device)) * side
+    rows = _weighted_sum(source.view(-1, side), down, starts)
+    return (rows.flatten(1, 2) @ _matrices(across, side).mT).view(*rows.shape[:3], -1)
 
 
-def _weighted_sum(lines, axis, taps, starts):
-    """Sum of the lines that taps pick along an axis; image k begins at line starts[k]."""
+def _matrices(taps, side):
+    """Taps as matrices (n, size, side), whose product with a column of pixels is their weighted sum."""
+    pixels, weights = (values.permute(1, 2, 0) for values in taps)
+    return weights.new_zeros(*weights.shape[:2], side).scatter_add_(2, pixels, weights)
+
+
+def _weighted_sum(lines, taps, starts):
+    """Sums of the lines that taps pick, for each of an image's parts, which begin at lines starts (n, parts).
+
+    Args: lines: (any, length). Returns: float32 (n, parts, size, length).
+    """
     total = None
-    for pixels, weights in zip(taps.pixels + starts[:, None], taps.weights):
-        picked, weights = lines.index_select(axis, pixels.flatten()).float(), weights.reshape(-1, 1)
+    for pixels, weights in zip(taps.pixels, taps.weights):
+        numbers, weights = pixels[:, None] + starts[..., None], weights[:, None, :, None]
+        picked = lines.index_select(0, numbers.flatten()).float().view(*numbers.shape, -1)
         total = picked.mul_(weights) if total is None else total.addcmul_(picked, weights)
     return total
 
@@ -263,9 +271,9 @@ def _weighted_sum(lines, axis, taps, starts):
 def _crop_all(images, crops, size, mean, std, **options):
     down, across = _taps(crops, size, images.shape[1], **options)
     result = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
-    rows = torch.arange(len(images), device=images.device)
+    source, rows = images.permute(0, 3, 1, 2).contiguous(), torch.arange(len(images), device=images.device)
     for part in _chunks(images, size, 0, len(images)):
-        planes = _crop(images, rows[part], _part(down, part), _part(across, part))
+        planes = _crop(source, rows[part], _part(down, part), _part(across, part))
         color.normalise(planes.flatten(2), mean, std)
-        result[part] = planes.permute(1, 3, 2, 0)
+        result[part] = planes.permute(0, 2, 3, 1)
     return result.permute(0, 3, 1, 2)

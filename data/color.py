@@ -1,7 +1,8 @@
 """Colour operators on a batch, each image with parameters of its own.
 
-All of them work on planes: float32 (3, n, pixels) in [0, 1], red, green and blue one after the other, so that every
-pass runs over contiguous memory. Source of the operators: torchvision.transforms.v2, on float images.
+All of them work on planes: float32 (n, 3, pixels) in [0, 1], red, green and blue of an image one after the other, so
+that every pass runs over contiguous memory and every thread stays with its own images. Source of the operators:
+torchvision.transforms.v2, on float images.
 """
 
 from functools import lru_cache
@@ -55,7 +56,7 @@ def jitter(planes, parameters, hue_slot):
     """Apply colour jitter in place.
 
     Args:
-        planes: float32 (3, n, pixels) in [0, 1]. parameters: Jitter of n images.
+        planes: float32 (n, 3, pixels) in [0, 1]. parameters: Jitter of n images.
         hue_slot: how many of the three other operators come before hue, 0 to 3, for all n images.
     """
     for stage in range(4):
@@ -66,9 +67,8 @@ def jitter(planes, parameters, hue_slot):
 
 
 def greyscale(planes):
-    """Luma of planes (3, n, pixels) as (n, pixels)."""
-    red, green, blue = planes
-    return red.mul(GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+    """Luma of planes (n, 3, pixels) as (n, 1, pixels)."""
+    return constant((GREY,), planes.device) @ planes
 
 
 def blend(planes, factor, to_mean, to_grey):
@@ -78,13 +78,14 @@ def blend(planes, factor, to_mean, to_grey):
     grey image, the grey image. So one pass serves a batch in which every image has another operator.
 
     Args:
-        planes: float32 (3, n, pixels) in [0, 1]. factor: float32 (n,), at least 0.
+        planes: float32 (n, 3, pixels) in [0, 1]. factor: float32 (n,), at least 0.
         to_mean, to_grey: float32 (n,), 1 - factor for contrast and for saturation respectively, else 0.
     """
+    factor, to_mean, to_grey = (share[:, None, None] for share in (factor, to_mean, to_grey))
     grey = greyscale(planes)
-    mean = (grey.mean(1) * to_mean)[:, None]
-    base = torch.addcmul(mean, grey, to_grey[:, None], out=grey)
-    torch.addcmul(base, planes, factor[:, None], out=planes).clamp_(0, 1)
+    mean = grey.mean(2, keepdim=True).mul_(to_mean)
+    base = grey.mul_(to_grey).add_(mean)
+    torch.addcmul(base, planes, factor, out=planes).clamp_(0, 1)
 
 
 def shift_hue(planes, shift):
@@ -95,33 +96,33 @@ def shift_hue(planes, shift):
     is at distance d from the hue is low + chroma * clamp(2 - d, 0, 1). With x the difference of the two angles, not
     yet reduced to one turn, clamp(2 - d, 0, 1) equals clamp(||x| - 3| - 1, 0, 1) for |x| <= 7, hence the limit below.
 
-    Args: planes: float32 (3, n, pixels) in [0, 1]. shift: float32 (n,) in turns, within [-1/3, 1/3].
+    Args: planes: float32 (n, 3, pixels) in [0, 1]. shift: float32 (n,) in turns, within [-1/3, 1/3].
     """
-    red, green, blue = planes
+    red, green, blue = planes.unbind(1)
     low = torch.minimum(red, green)
     torch.minimum(low, blue, out=low)
     chroma = torch.maximum(red, green)
     torch.maximum(chroma, blue, out=chroma).sub_(low)
     hue = green.add(blue).sub_(red).sub_(low).div_(chroma.clamp_min(1e-12)).add_(1)
-    torch.copysign(hue, green - blue, out=hue)
+    torch.copysign(hue, green.sub_(blue), out=hue)
 
     turn = 6 * shift
-    angles = hue + torch.stack((turn, turn - 2, turn + 2))[:, :, None]
-    angles.abs_().sub_(3).abs_().clamp_(1, 2)
-    torch.addcmul(low.sub_(chroma), chroma, angles, out=planes)
+    turns = torch.stack((turn, turn - 2, turn + 2), 1)[:, :, None]
+    angles = torch.add(hue[:, None], turns, out=planes).abs_().sub_(3).abs_().clamp_(1, 2)
+    torch.addcmul(low.sub_(chroma)[:, None], chroma[:, None], angles, out=planes)
 
 
 def normalise(planes, mean, std, grey=None):
     """Remove the colour of some images, then subtract the mean and divide by std, in place.
 
     Args:
-        planes: float32 (3, n, pixels) in [0, 1]. mean, std: three floats each, of RGB in [0, 1].
+        planes: float32 (n, 3, pixels) in [0, 1]. mean, std: three floats each, of RGB in [0, 1].
         grey: float32 (n,), 1 where the image loses its colour and 0 elsewhere; None for nowhere.
     """
-    offset = constant(tuple(-m / s for m, s in zip(mean, std)), planes.device)[:, None, None]
-    scale = constant(tuple(1 / s for s in std), planes.device)[:, None, None]
+    offset = constant(tuple(-m / s for m, s in zip(mean, std)), planes.device)[:, None]
+    scale = constant(tuple(1 / s for s in std), planes.device)[:, None]
     if grey is not None:
-        share = scale * grey[:, None]
+        share = scale * grey[:, None, None]
         offset = torch.addcmul(offset, greyscale(planes), share)
         scale = scale - share
     torch.addcmul(offset, planes, scale, out=planes)

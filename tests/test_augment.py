@@ -28,7 +28,7 @@ def some_images(count, side, seed=0):
 
 
 def planes_of(images):
-    return (images.permute(3, 0, 1, 2).float() / 255).flatten(2)
+    return (images.permute(0, 3, 1, 2).float() / 255).flatten(2)
 
 
 def as_float(image):
@@ -91,7 +91,7 @@ def test_blend_as_torchvision(operator, reference):
     images, factors = some_images(9, 16), torch.linspace(0, 1.8, 9)
     planes = planes_of(images)
     color.blend(planes, *color.shares(torch.full((9,), operator), factors))
-    expected = torch.stack([reference(as_float(image), float(f)).flatten(1) for image, f in zip(images, factors)], 1)
+    expected = torch.stack([reference(as_float(image), float(f)).flatten(1) for image, f in zip(images, factors)])
     torch.testing.assert_close(planes, expected, atol=1e-6, rtol=0)
 
 
@@ -102,7 +102,7 @@ def test_hue_as_torchvision():
     for shift in (-1 / 3, -0.2, -1 / 6, -1e-3, 0, 0.1, 0.2, 1 / 3):
         planes = planes_of(images)
         color.shift_hue(planes, torch.full((2,), shift))
-        expected = TF.adjust_hue(images.permute(0, 3, 1, 2).float() / 255, shift).permute(1, 0, 2, 3).flatten(2)
+        expected = TF.adjust_hue(images.permute(0, 3, 1, 2).float() / 255, shift).flatten(2)
         torch.testing.assert_close(planes, expected, atol=3e-6, rtol=0)
 
 
@@ -115,16 +115,16 @@ def test_jitter_in_any_order_as_torchvision(hue_slot):
     for k, image in enumerate(images):
         expected = coloured(as_float(image), jitter, k, hue_slot).flatten(1)
         # Rounding grows where saturation or contrast 1.8 precede a hue of hardly any chroma.
-        torch.testing.assert_close(planes[:, k], expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(planes[k], expected, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kernel", [3, 9])
 def test_blur_as_torchvision(kernel):
-    planes = planes_of(some_images(6, 24)).view(3, 6, 24, 24)
+    planes = planes_of(some_images(6, 24)).view(6, 3, 24, 24)
     sigma = torch.tensor([0.1, 0.15, 0.3, 0.7, 1.3, 2.0])
     blurred = augment.gaussian_blur(planes, augment.gaussian_weights((sigma - 0.1) / 1.9, kernel))
-    expected = [TF.gaussian_blur(planes[:, k], [kernel, kernel], [float(s)]) for k, s in enumerate(sigma)]
-    torch.testing.assert_close(blurred, torch.stack(expected, 1), atol=3e-5, rtol=0)
+    expected = [TF.gaussian_blur(planes[k], [kernel, kernel], [float(s)]) for k, s in enumerate(sigma)]
+    torch.testing.assert_close(blurred, torch.stack(expected), atol=3e-5, rtol=0)
 
 
 @pytest.mark.parametrize("count, size", [(5, 32), (8, 48)])

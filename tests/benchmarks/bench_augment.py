@@ -19,6 +19,7 @@ import measure
 import per_image
 
 sys.path.append(str(measure.ROOT))
+import utils  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches, generator  # noqa: E402
 
@@ -73,6 +74,7 @@ def main(argv=None):
     if arguments.quick:
         arguments.seconds = 0.5
     measure.start(arguments)
+    utils.keep_freed_memory()  # as the programs do
     for size in arguments.sizes:
         if arguments.peer:
             theirs, name = of_the_peer(arguments.peer, size), "its own per-image transform"
