@@ -108,7 +108,7 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         batches: as data.dataloader.Batches.
         objective: (outputs, labels) -> (mean loss, number correct).
         rate: step of this epoch, from 0 -> learning rate.
-        view: (uint8 images, generator) -> network input.
+        view: (uint8 images, generator) -> network input; None for batches that are input as they are.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
         scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
             to date with each step. after_step: called with it after each step; may raise to stop.
@@ -120,7 +120,9 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     for images, labels in batches.epoch(seed, epoch, progress.step):
         for group in optimizer.param_groups:
             group["lr"] = rate(progress.step)
-        inputs = view(images, generator(device, seed, epoch, progress.step))
+        inputs = images
+        if view is not None:
+            inputs = view(images, generator(device, seed, epoch, progress.step))
         with autocast(device, amp):
             outputs = network(inputs)
         loss, correct = objective(outputs.float(), labels)
@@ -174,7 +176,7 @@ def predict(network, batches, view, amp="off"):
     network.eval()
     logits, labels = [], []
     for images, target in batches.epoch():
-        inputs = view(images, None)
+        inputs = images if view is None else view(images, None)
         with autocast(batches.device, amp):
             logits.append(network(inputs).float())
         labels.append(target)

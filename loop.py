@@ -1,12 +1,13 @@
 """The loop over epochs that pre-training and training share, and what it leaves on disk."""
 
 import contextlib
+import copy
 import math
 import shlex
 import signal
 import sys
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import torch
 from tqdm import tqdm
@@ -37,7 +38,7 @@ class Job(NamedTuple):
     trained: torch.nn.Module
     batches: object
     objective: Callable
-    view: Callable
+    view: Optional[Callable]
     columns: tuple
     names: tuple
     evaluate: Callable
@@ -68,7 +69,7 @@ class Run:
         self.log = utils.CsvLog(log, job.columns, self.row)
         self.board = TensorBoardLog(args.output_dir / "runs" / args.model_type / name, self.epoch)
         self._saved = self._printed = time.monotonic()
-        self._signal = None
+        self._signal = self._unsaved_best = None
 
     def train(self):
         """Train the epochs that are missing. Returns: the last row of the CSV.
@@ -108,6 +109,7 @@ class Run:
                     progress=self.progress, after_step=after_step)
             except Diverged:
                 self.log.write({**row, job.names[0]: math.nan})
+                self._save_best()
                 raise
         seconds = time.perf_counter() - started
         for name, value in zip(job.names, (result["loss"], result["accuracy"])):
@@ -123,7 +125,7 @@ class Run:
         self.epoch, self.progress, self.row = epoch, None, row
         if self.job.chosen_by and row.get(self.job.chosen_by, -math.inf) > self.best:
             self.best = row[self.job.chosen_by]
-            checkpoint.save(self.folder / "best.pth", self._state())
+            self._unsaved_best = copy.deepcopy(self._state())
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._signal
         if last or asked or now - self._saved > SAVE_SECONDS:
             self._save()
@@ -183,8 +185,15 @@ class Run:
                 "config": utils.plain_config(self.args)}
 
     def _save(self):
+        """Write last.pth, and before it the best.pth that it knows of."""
+        self._save_best()
         checkpoint.save(self.folder / "last.pth", self._state())
         self._saved = time.monotonic()
+
+    def _save_best(self):
+        if self._unsaved_best:
+            checkpoint.save(self.folder / "best.pth", self._unsaved_best)
+            self._unsaved_best = None
 
     def _go_on(self, state):
         utils.check_resume(state, self.args)
@@ -200,7 +209,6 @@ class Run:
         if planned != self.args.epochs and self.args.scheduler != "constant":
             print(f"the first {self.epoch} epochs followed the {self.args.scheduler} schedule of "
                   f"{planned} epochs; the rest follows that of {self.args.epochs}")
-
 
     def _check_frozen(self, before):
         """Raises: ValueError where the frozen part is not the one that the run began with."""

@@ -1,7 +1,7 @@
 """Train one of the five methods on a labelled dataset."""
 
 import time
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import torch
 
@@ -92,7 +92,7 @@ class Task(NamedTuple):
 
     trained: torch.nn.Module
     batches: dict
-    view: Callable
+    view: Optional[Callable]
     amp: str
 
     def evaluate(self, criterion):
@@ -137,7 +137,7 @@ def frozen_task(args, backbone, train, test, positions, device):
     batches = {"train": FeatureBatches(trained, labels, args.batch_size, device, chosen),
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
-    return Task(backbone.model.fc, batches, lambda inputs, random: inputs, "off")
+    return Task(backbone.model.fc, batches, None, "off")
 
 
 def make_job(args, backbone, task, classes):

@@ -1,6 +1,6 @@
 """Batched augmentation on the device: every image with parameters of its own, no Python per image, no waiting.
 
-Cropping, padding, flipping and resizing act on rows and on columns alone: each row of the result is a weighted sum of a
+Cropping, flipping and resizing act on rows and on columns alone: each row of the result is a weighted sum of a
 few rows of the image (two, if nothing shrinks), and each column likewise. So they are one step: gather the rows, then
 multiply each image by a matrix that does the same to its columns. Batches are worked off in chunks whose temporaries
 stay in the processor's cache; all parameters are drawn before, so the result does not depend on the chunks.
@@ -35,7 +35,7 @@ class Crops(NamedTuple):
 class Taps(NamedTuple):
     """Which pixels of an axis make up those of the result.
 
-    pixels: int64 (taps, n, size). weights: float32 (taps, n, size), their sum is 1 where nothing is black.
+    pixels: int64 (taps, n, size). weights: float32 (taps, n, size), whose sum over the taps is 1.
     """
 
     pixels: torch.Tensor
@@ -92,24 +92,34 @@ def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0
     Returns: float32 (B, 3, size, size), channels-last.
     Raises: ValueError for arguments other than these.
     """
-    count = _check(images, size)
-    crops = draw_crops(count, images.shape[1], crop_scale, generator, images.device)
-    return _crop_all(images, crops, size, mean, std)
+    count, side = _check(images, size), images.shape[1]
+    down, across = _taps(draw_crops(count, side, crop_scale, generator, images.device), size, side)
+    source, which = images.permute(0, 3, 1, 2).contiguous(), torch.arange(count, device=images.device)
+    views = images.new_empty((count, size, size, 3), dtype=torch.float32)
+    for part in _chunks(images, size, 0, count):
+        planes = _crop(source, which[part], _part(down, part), _part(across, part))
+        color.normalise(planes.flatten(2), mean, std)
+        views[part] = planes.permute(0, 2, 3, 1)
+    return views.permute(0, 3, 1, 2)
 
 
 def crop_flip(images, size, generator, *, mean, std):
     """Pad each side by an eighth with black, crop at random to the size before, flip, then resize.
 
     Args: as `simclr_views`.
-    Returns: float32 (B, 3, size, size), channels-last; the padding is black before normalisation.
+    Returns: float32 (B, 3, size, size), channels-last; black is (0 - mean) / std.
     Raises: ValueError for arguments other than these.
     """
     count, side = _check(images, size), images.shape[1]
-    pad = side // 8
-    uniform = torch.rand(3, count, generator=generator, device=images.device)
-    first = (uniform[:2] * (2 * pad + 1)).floor_().clamp_(max=2 * pad).sub_(pad)
-    crops = _flipped(first, first + side, uniform[2] < 0.5)
-    return _crop_all(images, crops, size, mean, std, pad=pad, limit=1 if size == side else None)
+    pad, uniform = side // 8, torch.rand(3, count, generator=generator, device=images.device)
+    top, left = (uniform[:2] * (2 * pad + 1)).long().clamp_(max=2 * pad)
+    # All windows of a padded row of pixels begin three bytes apart.
+    windows = F.pad(images, (0, 0, pad, pad, pad, pad)).flatten(2).unfold(2, 3 * side, 3)
+    rows = top[:, None] + torch.arange(side, device=images.device)
+    which = torch.arange(count, device=images.device)[:, None]
+    crops = windows[which, rows, left[:, None]].view(images.shape)
+    flip = (uniform[2] < 0.5)[:, None, None, None]
+    return resize(torch.where(flip, crops.flip(2), crops), size, mean=mean, std=std)
 
 
 def resize(images, size, *, mean, std):
@@ -119,13 +129,15 @@ def resize(images, size, *, mean, std):
     Returns: float32 (B, 3, size, size), channels-last.
     Raises: ValueError for arguments other than these.
     """
-    _check(images, size)
-    pixels = images.permute(0, 3, 1, 2).float()
-    if size != images.shape[1]:
-        pixels = F.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
-    scale = color.constant(tuple(1 / (255 * s) for s in std), images.device)[:, None, None]
-    offset = color.constant(tuple(-m / s for m, s in zip(mean, std)), images.device)[:, None, None]
-    return torch.addcmul(offset, pixels, scale).contiguous(memory_format=torch.channels_last)
+    count, side = _check(images, size), images.shape[1]
+    scale = color.constant(tuple(1 / (255 * s) for s in std) * side, images.device)
+    offset = color.constant(tuple(-m / s for m, s in zip(mean, std)) * side, images.device)
+    pixels = torch.addcmul(offset, images.flatten(2).float(), scale)
+    pixels = pixels.view(count, side, side, 3).permute(0, 3, 1, 2)
+    if size == side:
+        return pixels
+    return F.interpolate(pixels, (size, size), mode="bilinear",
+                         antialias=True).contiguous(memory_format=torch.channels_last)
 
 
 def draw_crops(count, side, crop_scale, generator, device):
@@ -152,28 +164,24 @@ def draw_crops(count, side, crop_scale, generator, device):
     return _flipped(start, start + length, uniform[-1] < 0.5)
 
 
-def resampling(first, last, size, side, pad=0, limit=None):
+def resampling(first, last, size, side):
     """Cut out, flip and resize one axis, with the antialiased triangular filter of torchvision.
 
     Args:
         first, last: float32 (n,), edges of the crop in px; first > last flips.
-        size: px after, side: px before. pad: px of black around the image that the crop may reach into.
-        limit: how many taps are enough, None for as many as the largest crop needs.
+        size: px after, side: px before.
     Returns: Taps.
     """
-    limit = limit or math.ceil(2 * max(1, side / size))
     step = ((last - first) / size)[:, None]
     width = step.abs().clamp_(min=1)
     steps = torch.arange(0.5, size, device=first.device)
     centre = torch.addcmul(first[:, None], step, steps)
-    taps = torch.arange(limit, device=first.device)[:, None, None]
+    taps = torch.arange(math.ceil(2 * max(1, side / size)), device=first.device)[:, None, None]
     pixels = (centre - width + 0.5).floor_() + taps
     low, high = torch.minimum(first, last)[:, None], torch.maximum(first, last)[:, None]
     weights = 1 - ((pixels + 0.5 - centre) / width).abs_()
     weights = weights.clamp_(min=0) * ((pixels >= low) & (pixels < high))
     weights /= weights.sum(0)
-    if pad:
-        weights *= (pixels >= 0) & (pixels < side)
     return Taps(pixels.clamp_(0, side - 1).long(), weights)
 
 
@@ -231,9 +239,9 @@ def _chunks(images, size, start, stop):
     return [slice(k, min(k + step, stop)) for k in range(start, stop, max(1, step))]
 
 
-def _taps(crops, size, side, **options):
+def _taps(crops, size, side):
     """Taps of rows and of columns; those of rows also bring uint8 into [0, 1]."""
-    down, across = (resampling(crops.first[axis], crops.last[axis], size, side, **options) for axis in (0, 1))
+    down, across = (resampling(crops.first[axis], crops.last[axis], size, side) for axis in (0, 1))
     return Taps(down.pixels, down.weights / 255), across
 
 
@@ -266,14 +274,3 @@ def _weighted_sum(lines, taps, starts):
         picked = lines.index_select(0, numbers.flatten()).float().view(*numbers.shape, -1)
         total = picked.mul_(weights) if total is None else total.addcmul_(picked, weights)
     return total
-
-
-def _crop_all(images, crops, size, mean, std, **options):
-    down, across = _taps(crops, size, images.shape[1], **options)
-    result = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
-    source, rows = images.permute(0, 3, 1, 2).contiguous(), torch.arange(len(images), device=images.device)
-    for part in _chunks(images, size, 0, len(images)):
-        planes = _crop(source, rows[part], _part(down, part), _part(across, part))
-        color.normalise(planes.flatten(2), mean, std)
-        result[part] = planes.permute(0, 2, 3, 1)
-    return result.permute(0, 3, 1, 2)

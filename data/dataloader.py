@@ -103,14 +103,15 @@ class FeatureBatches(_Ordered):
 
     def epoch(self, seed=None, epoch=0, first_step=0):
         """Yield (features float32 (B, D), labels int64 (B,)); without a seed those of view 0."""
-        order, views = self.order(seed, epoch), np.zeros(len(self.labels), dtype=np.int64)
+        order, views = self.order(seed, epoch), None
         if seed is not None and len(self.features) > 1:
             random = np.random.default_rng((seed, epoch, 1))
-            views = random.integers(len(self.features), size=len(views))
-        views = torch.from_numpy(views).to(self.device)
+            views = random.integers(len(self.features), size=len(self.labels))
+            views = torch.from_numpy(views).to(self.device)
         for rows in self.steps(order, first_step):
             rows = torch.from_numpy(rows).to(self.device)
-            yield self.features[views[rows], rows], self.labels[rows]
+            features = self.features[0][rows] if views is None else self.features[views[rows], rows]
+            yield features, self.labels[rows]
 
 
 def generator(device, *numbers):
