@@ -1,6 +1,7 @@
 """The method registry, and what the programs do with a network: build, train an epoch, evaluate."""
 
 import contextlib
+import math
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -126,7 +127,9 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         with autocast(device, amp):
             outputs = network(inputs)
         loss, correct = objective(outputs.float(), labels)
-        if device.type == "cpu" and not torch.isfinite(loss):  # on a GPU asking would mean waiting
+        # On a GPU asking for the value would mean waiting.
+        value = loss.item() if device.type == "cpu" else loss.detach().double()
+        if device.type == "cpu" and not math.isfinite(value):
             raise _diverged(progress.step + 1, epoch, rate)
 
         optimizer.zero_grad()
@@ -138,7 +141,7 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
             scaler.step(optimizer)
             scaler.update()
 
-        progress.loss += loss.detach().double() * len(outputs)
+        progress.loss += value * len(outputs)
         progress.correct += correct
         progress.seen += len(outputs)
         progress.step += 1

@@ -121,11 +121,12 @@ def normalise(planes, mean, std, grey=None):
     """
     offset = constant(tuple(-m / s for m, s in zip(mean, std)), planes.device)[:, None]
     scale = constant(tuple(1 / s for s in std), planes.device)[:, None]
-    if grey is not None:
+    if grey is None:
+        torch.addcmul(offset, planes, scale, out=planes)
+    else:
         share = scale * grey[:, None, None]
-        offset = torch.addcmul(offset, greyscale(planes), share)
-        scale = scale - share
-    torch.addcmul(offset, planes, scale, out=planes)
+        luma = greyscale(planes)
+        torch.addcmul(offset, planes, scale - share, out=planes).addcmul_(luma, share)
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from data.store import read_ahead
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
 COPIED = 4096  # images at once on their way there
+TOGETHER = 16  # batches of features that are picked at once
 AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
@@ -108,10 +109,12 @@ class FeatureBatches(_Ordered):
             random = np.random.default_rng((seed, epoch, 1))
             views = random.integers(len(self.features), size=len(self.labels))
             views = torch.from_numpy(views).to(self.device)
-        for rows in self.steps(order, first_step):
-            rows = torch.from_numpy(rows).to(self.device)
+        steps = self.steps(order, first_step)
+        for k in range(0, len(steps), TOGETHER):
+            sizes = [len(rows) for rows in steps[k:k + TOGETHER]]
+            rows = torch.from_numpy(np.concatenate(steps[k:k + TOGETHER])).to(self.device)
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
-            yield features, self.labels[rows]
+            yield from zip(features.split(sizes), self.labels[rows].split(sizes))
 
 
 def generator(device, *numbers):

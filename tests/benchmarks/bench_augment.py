@@ -117,7 +117,8 @@ def main(argv=None):
         compare(size, usual, "per image", arguments, REQUIRED.get(size))
         compare(size, per_image.TwoViews(same_operators(size)), "per image, same operators", arguments)
         for name, folder in (peer.split("=", 1) for peer in arguments.peer):
-            compare(size, PEERS[name](folder, size), name, arguments)
+            required = REQUIRED.get(size) if name == "simclr" else None
+            compare(size, PEERS[name](folder, size), name, arguments, required)
 
 
 if __name__ == "__main__":
