@@ -1,12 +1,12 @@
 """Checkpoint files: written whole or not at all, found by age, and read from four origins."""
 
-import os
 import zipfile
 from pathlib import Path
 
 import torch
 
 from conf import global_settings as settings
+from files import whole
 
 VERSION = 1
 _HEADS = ("fc.", "last_linear.")
@@ -18,16 +18,11 @@ def save(path, state):
     Raises: OSError where it cannot be written; what lay there before stays.
     """
     path = Path(path)
-    partial = path.with_suffix(".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
+        with whole(path, "wb") as file:
             torch.save({"version": VERSION, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
-        partial.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         kept = f"; {path.name} is the one before" if path.exists() else ""
         raise OSError(f"cannot write {path} ({reason}); make room on its disk or choose another "

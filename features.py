@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zlib
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from conf import global_settings as settings
 from data.dataloader import Batches, generator
 from data.datasets import stratified
 from data.store_files import locked
+from files import whole
 from functions import autocast, labelled_view
 
 VERSION = 1
@@ -77,17 +77,15 @@ def _key(backbone, split, amp, views, seed):
 def _write(path, parts, views, shape):
     """Write a .npy file whole or not at all, and its checksum beside it."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    partial, check = path.with_suffix(".partial"), 0
-    with open(partial, "wb") as file:
+    check = 0
+    with whole(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
             part = part.cpu().numpy()
             file.write(part)
             check = zlib.crc32(part, check)
-        file.flush()
-        os.fsync(file.fileno())
-    path.with_suffix(".json").write_text(json.dumps({"crc32": check, "views": views}))
-    os.replace(partial, path)
+        with whole(path.with_suffix(".json")) as facts:
+            json.dump({"crc32": check, "views": views}, facts)
 
 
 def _read(path, say):

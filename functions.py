@@ -194,6 +194,15 @@ def metrics(logits, labels, criterion):
             "top5_accuracy": float(ranked.any(1).double().mean())}
 
 
+def confusion_matrix(predicted, labels, classes):
+    """How often which class was taken for which: numpy int64 (C, C), rows are true classes.
+
+    Args: predicted, labels: int64 (N,) tensors in [0, classes).
+    """
+    pairs = torch.bincount(labels * classes + predicted, minlength=classes ** 2)
+    return pairs.view(classes, classes).cpu().numpy()
+
+
 def labelled_view(backbone):
     """The view of a labelled set: random crop and flip with a generator, plain resize without."""
     size, statistics = backbone.image_size, {"mean": backbone.mean, "std": backbone.std}

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
+
 import report_figures
+from files import whole
 from report_figures import best_of, mean_std, written
 
 TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
@@ -23,6 +26,11 @@ RUN_NAME = re.compile(
     rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
 PLANNED_EPOCHS = re.compile(r"^\s*[\"']?epochs[\"']?:\s*(\d+)", re.MULTILINE)
+BEST = Path(__file__).parent / "conf" / "best.yaml"
+BEST_HEADER = """\
+# Settings per method that run.sh passes on, by dataset of the labelled task; `report.py --best`
+# writes optimizer, learning rate and batch size. Those of the digits make a demo of a few minutes:
+# 5 labels a class and thirty steps, long enough for pre-trained weights, not for untrained ones."""
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
@@ -259,13 +267,44 @@ def write_report(results, data, out):
         parts.append(section(title, group, out, suffix))
     pretrained = [result for result in results if result.setting.pretraining]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
-    with open(out / "results.csv", "w", newline="", encoding="utf-8") as file:
+    with whole(out / "results.csv", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, record(results[0]))
         writer.writeheader()
         writer.writerows(map(record, sorted(picked, key=order)))
     text = "\n\n".join(parts) + "\n"
-    (out / "results.md").write_text(text, encoding="utf-8")
+    with whole(out / "results.md", encoding="utf-8") as file:
+        file.write(text)
     return text
+
+
+def write_best(results, path):
+    """Bring optimizer, learning rate and batch size of each method's best setting into a YAML file.
+
+    A method's other settings there stay; one with another label ratio than there is left out.
+    Raises: ValueError for a file of another form, OSError.
+    """
+    known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if not isinstance(known, dict) or not all(isinstance(rows, dict) for rows in known.values()):
+        raise ValueError(f"{path}: expected <dataset>: {{<model type>: {{<option>: <value>}}}}")
+    groups = {}
+    for result in results:
+        if not result.setting.pretraining:
+            groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
+    for (data, labels), group in sorted(groups.items()):
+        rows = known.setdefault(data, {})
+        for model_type, result in best_of(group).items():
+            row = rows.setdefault(model_type, {})
+            if row.get("label-ratio", 1) == labels:
+                row.update({"optimizer": result.setting.optimizer, "lr": result.setting.lr,
+                            "batch-size": result.setting.batch_size})
+    text = [BEST_HEADER]
+    for data, rows in known.items():
+        text.append(f"{data}:")
+        for name, row in rows.items():
+            flow = yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=10 ** 6)
+            text.append(f"  {name}: {flow.strip()}")
+    with whole(path, encoding="utf-8") as file:
+        file.write("\n".join(text) + "\n")
 
 
 def build_parser():
@@ -273,6 +312,9 @@ def build_parser():
     parser.add_argument("--res", type=Path, default=Path("res"), help="CSV folder (default: res)")
     parser.add_argument("--out", type=Path, help="folder to write report/ into (default: as --res)")
     parser.add_argument("--data", help="only training runs on it (default: a section a dataset)")
+    parser.add_argument("--best", type=Path, metavar="YAML", nargs="?", const=BEST,
+                        help="write each method's best setting, by validation, into this file, "
+                        "which run.sh reads (conf/best.yaml)")
     parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
                         help="only CSVs with this in their name; * and ? stand for any characters")
     return parser
@@ -287,10 +329,15 @@ def main(argv=None):
         results = list(map(summarise, by_setting, by_setting.values()))
         out = (args.out or args.res) / "report"
         text = write_report(results, args.data, out)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        if args.best:
+            write_best([result for result in results
+                        if args.data in (None, result.setting.data)], args.best)
+    except (ValueError, OSError, ImportError, yaml.YAMLError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(re.sub(r"!\[.*\n\n", "", text) + f"\nwrote {out}")
+    if args.best:
+        print(f"wrote {args.best}")
     return 0
 
 

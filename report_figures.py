@@ -4,6 +4,8 @@ import math
 import statistics
 from typing import NamedTuple
 
+from files import whole
+
 
 class Look(NamedTuple):
     """How one method is drawn; hatch, marker and line keep it apart in grey."""
@@ -293,7 +295,8 @@ def write_all(results, title, folder, suffix=""):
             for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
                 path = folder / f"{name}{suffix}.{ending}"
                 if figure:
-                    figure.savefig(path, metadata=metadata)
+                    with whole(path, "wb") as file:
+                        figure.savefig(file, format=ending, metadata=metadata)
                 else:
                     path.unlink(missing_ok=True)
             names += [name + suffix] * bool(figure)

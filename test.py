@@ -1,5 +1,7 @@
 """Test a trained checkpoint of one of the five methods."""
 
+import csv
+
 import torch
 
 import checkpoint
@@ -7,11 +9,13 @@ import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
-from functions import MODEL_TYPES, Backbone, labelled_view, metrics, predict
+from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
+                       predict)
 from supervised.resnet import resnet
 
 FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir",
-         "amp", "workers", "max_bad_images", "debug")
+         "csv_dir", "amp", "workers", "max_bad_images", "debug")
+HARDEST = 5  # classes that are printed
 
 
 def parse(argv):
@@ -47,10 +51,45 @@ def main(argv=None):
                                   trained))
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
-    scores = metrics(*predict(model, batches, view, amp), torch.nn.CrossEntropyLoss())
+    logits, labels = predict(model, batches, view, amp)
+    scores = metrics(logits, labels, torch.nn.CrossEntropyLoss())
     print(f"{path}: epoch {state['epoch']}")
     print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, "
           f"loss {scores['loss']:.6f}, {len(test.rows)} images")
+    matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
+    print(f"hardest classes: {hardest(matrix, test.classes)}")
+    if args.csv_dir:
+        write_details(args.csv_dir, test, logits, labels, matrix)
+
+
+def hardest(matrix, names):
+    """The classes of which the smallest shares were recognised, as text."""
+    found = sorted((matrix[k, k] / matrix[k].sum(), name) for k, name in enumerate(names)
+                   if matrix[k].any())
+    return ", ".join(f"{name} {share:.3f}" for share, name in found[:HARDEST])
+
+
+def write_details(folder, test, logits, labels, matrix):
+    """Write classes.csv, confusion.csv and predictions.csv.
+
+    Args: matrix: as from functions.confusion_matrix. Raises: OSError.
+    """
+    names = test.classes
+    confidence, predicted = (values.tolist() for values in logits.softmax(1).max(1))
+    tables = {
+        "classes": [("class", "images", "correct", "accuracy"),
+                    *((name, counts.sum(), counts[k], counts[k] / max(1, counts.sum()))
+                      for k, (name, counts) in enumerate(zip(names, matrix)))],
+        "confusion": [("true class", *names),
+                      *((name, *counts) for name, counts in zip(names, matrix))],
+        "predictions": [("image", "true_class", "predicted_class", "probability"),
+                        *((row, names[label], names[guess], f"{share:.6f}") for row, label, guess, share
+                          in zip(test.rows, labels.tolist(), predicted, confidence))]}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in tables.items():
+        with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    print(f"wrote {', '.join(f'{name}.csv' for name in tables)} into {folder}")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ from conf import global_settings as settings
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS, hold_out, load_split, stratified
 from features import kept_features
-from functions import (CRITERIA, MODEL_TYPES, build_model, classification, labelled_view, metrics,
-                       predict)
+from functions import (CRITERIA, MODEL_TYPES, autocast, build_model, classification,
+                       confusion_matrix, labelled_view, metrics, predict)
 from loop import Job, Run
+from tensorboard_log import SHEET
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
+PROJECTED, THUMBNAIL = 500, 32  # test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
          "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "image_size",
          "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
@@ -158,16 +160,35 @@ def run_name(args, backbone):
 
 
 def show(run, task, test, backbone, row):
-    """Put the confusion matrix, wrong predictions, settings and final figures into TensorBoard."""
+    """Put the confusion matrix, wrong predictions, features, settings and final figures into
+    TensorBoard."""
     logits, labels = task.predict("test")
-    predicted, board = logits.argmax(1).cpu(), run.board
-    board.confusion(labels, predicted, len(test.classes), run.epoch)
-    wrong = test.rows[(predicted != labels.cpu()).nonzero()[:64, 0].numpy()]
-    if len(wrong):
-        images = labelled_view(backbone)(torch.from_numpy(test.images[wrong]).to(run.device), None)
-        board.images("wrong_predictions", images, backbone.mean, backbone.std, run.epoch)
+    board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
+    predicted, amp = logits.argmax(1), utils.choose_amp(run.args.amp, run.device)
+    board.confusion(confusion_matrix(predicted, labels, len(names)), run.epoch)
+
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    worst = loss.masked_fill(predicted == labels, -1).argsort(descending=True)[:SHEET].cpu()
+    worst = worst[(predicted != labels).cpu()[worst]]
+    if len(worst):
+        taken = [f"{names[predicted[k]]}, is {names[labels[k]]}" for k in worst]
+        board.named_images("most_wrong", _inputs(backbone, test, worst, run.device), *statistics,
+                           taken, run.epoch)
+
+    some = torch.arange(min(PROJECTED, len(labels)))
+    inputs = _inputs(backbone, test, some, run.device)
+    with torch.no_grad(), autocast(run.device, amp):
+        features = torch.cat([backbone.model.features(part) for part in inputs.split(100)])
+    thumbnails = torch.nn.functional.interpolate(inputs, min(THUMBNAIL, backbone.image_size))
+    board.features(features, [names[k] for k in labels[some]], thumbnails, *statistics, run.epoch)
     final = {name: value for name, value in row.items() if name.endswith("accuracy")}
     board.finish(utils.plain_config(run.args), final)
+
+
+def _inputs(backbone, split, positions, device):
+    """What the network sees of some images of a split, nothing random."""
+    images = torch.from_numpy(split.images[split.rows[positions.numpy()]]).to(device)
+    return labelled_view(backbone)(images, None)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import csv
 import ctypes
-import os
 import platform
 import signal
 import subprocess
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import torch
 import yaml
+
+from files import whole
 
 
 def _number(kind, low, high=float("inf"), open_low=False):
@@ -59,6 +60,8 @@ ARGUMENTS = {
                                   "one, or the ImageNet weights)"),
     "checkpoint": dict(type=Path,
                        help="checkpoint to test (default: the newest of the model type)"),
+    "csv_dir": dict(type=Path, help="write accuracy by class, confusion matrix and all predictions "
+                    "into CSV files in this folder"),
     "sample_ratio": dict(type=_RATIO, default=1.0,
                          help="share of the images to pre-train on, class by class"),
     "label_ratio": dict(type=_RATIO, default=1.0,
@@ -185,10 +188,10 @@ def choose_amp(amp, device):
 
 
 def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
-    """The folder and file name of a run: equal settings give equal names."""
-    name = f"{data}-{optimizer}-lr{lr:g}-bs{batch_size}"
-    name += f"-ratio{ratio:g}" if ratio is not None else ""
-    name += f"-labels{labels:g}" if labels != 1 else ""
+    """The folder and file name of a run: equal settings give equal names, others others."""
+    name = f"{data}-{optimizer}-lr{lr:.15g}-bs{batch_size}"
+    name += f"-ratio{ratio:.15g}" if ratio is not None else ""
+    name += f"-labels{labels:.15g}" if labels != 1 else ""
     return name + (f"-seed{seed}" if seed else "")
 
 
@@ -200,7 +203,8 @@ def write_config(path, args):
     commit = asked.stdout.strip()
     versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({**plain, "versions": versions, "commit": commit or None}))
+    with whole(path) as file:
+        yaml.safe_dump({**plain, "versions": versions, "commit": commit or None}, file)
 
 
 class CsvLog:
@@ -210,12 +214,10 @@ class CsvLog:
         self.path, self.columns = Path(path), columns
         kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        with open(partial, "w", newline="") as file:
+        with whole(self.path, newline="") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(partial, self.path)
 
     def _rows_before(self, epoch):
         """The rows of epochs 1 to epoch - 1. Raises: ValueError where the file was changed."""

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from files import whole
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -69,13 +71,8 @@ def read_meta(folder, size):
 
 def write_meta(folder, meta):
     """Write meta.json whole or not at all."""
-    partial = folder / "meta.json.partial"
-    with writing(folder):
-        with open(partial, "w") as file:
-            json.dump({"version": VERSION, **meta}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, folder / "meta.json")
+    with writing(folder), whole(folder / "meta.json") as file:
+        json.dump({"version": VERSION, **meta}, file)
 
 
 def marks(folder):

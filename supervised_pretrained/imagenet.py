@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
+import checkpoint
 from conf import global_settings as settings
 
 
 def imagenet_weights(arch):
-    """Load (downloading once) the ImageNet weights of an architecture.
+    """Load (downloading once) the ImageNet weights of an architecture that the package names.
 
     The file lies where the package's own loader looks: torch.hub's folder, as TORCH_HOME says.
-    Returns: (state dict with the package's key names, dict of mean, std and image_size).
+    Returns: (state dict with torchvision's key names, dict of mean, std and image_size).
     Raises: FileNotFoundError if it can be neither found nor downloaded, ValueError if its hash is
         wrong.
     """
@@ -33,9 +34,9 @@ def imagenet_weights(arch):
     if not digest.startswith(_hash_prefix(path)):
         raise ValueError(f"{path}: its SHA-256 starts with {digest[:8]}, not with "
                          f"{_hash_prefix(path)} as its name says; delete it to download it again")
-    model = getattr(pretrainedmodels, arch)(num_classes=1000, pretrained="imagenet")
-    return model.state_dict(), {"mean": tuple(model.mean), "std": tuple(model.std),
-                                "image_size": settings.IMAGENET_WEIGHTS_SIZE, "stem": "7x7"}
+    return checkpoint.read(path), {  # the package's own loader would execute what it loads
+        "mean": tuple(preset["mean"]), "std": tuple(preset["std"]),
+        "image_size": settings.IMAGENET_WEIGHTS_SIZE, "stem": "7x7"}
 
 
 def _hash_prefix(path):

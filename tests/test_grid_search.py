@@ -1,9 +1,13 @@
-"""The five grids print exactly the cells of their tables, as commands that parse."""
+"""The five grids print exactly the cells of their tables; a grid survives being killed and names what failed."""
 
+import csv
 import os
+import random
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,78 @@ def test_a_task_of_a_slurm_array_is_one_cell(tmp_path):
 
     grid = "grid_search/supervised_grid_search.sh"
     assert commands("grid_search/slurm_array.sh", grid, SLURM_ARRAY_TASK_ID="3") == commands(grid)[2:3]
+
+
+class Digits:
+    """A grid of four short cells on the digits in a folder of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {**os.environ, "DATA": "digits", "LRS": "0.01 0.001", "BATCH_SIZES": "16",
+                            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def start(self, *more, **variables):
+        return subprocess.Popen(
+            ["bash", str(ROOT / "grid_search" / "supervised_grid_search.sh"), "--output-dir", str(self.folder),
+             "--epochs", "3", "--image-size", "16", *more], text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, env={**self.environment, **variables})
+
+    def finish(self, *more, **variables):
+        """Start it and wait. Returns: (status, stdout, stderr)."""
+        process = self.start(*more, **variables)
+        out, err = process.communicate()
+        return process.returncode, out, err
+
+    def table(self):
+        """Run name -> rows, without what depends on the clock."""
+        found = {}
+        for path in sorted(self.folder.glob("res/*.csv")):
+            with open(path, newline="") as file:
+                found[path.stem] = [{name: value for name, value in row.items()
+                                     if name not in ("seconds", "images_per_second")} for row in csv.DictReader(file)]
+        return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_grid_goes_on_to_the_same_table(number, tmp_path):
+    whole, killed = Digits(tmp_path / "whole"), Digits(tmp_path / "killed")
+    started = time.monotonic()
+    status, out, _ = whole.finish()
+    assert status == 0 and "finished: 4 of 4 runs" in out
+    duration = time.monotonic() - started
+
+    process = killed.start()
+    time.sleep(random.uniform(0.1, 0.8) * duration)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/res/*.csv")
+                if len(path.read_text().splitlines()) == 4}
+    for _ in range(3):  # a cell of a killed grid ends by itself and is somebody else's until then
+        status, out, err = killed.finish(JOBS="2")
+        if "run by another grid" not in out:
+            break
+        time.sleep(duration / 4)
+    assert status == 0, err
+    assert killed.table() == whole.table() and len(whole.table()) == 4
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}
+    assert "4 cells, 0 of them to run" in killed.finish()[1]
+
+
+def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path):
+    grid = Digits(tmp_path / "grid")
+    for variables, message in (({"OPTIMIZERS": "sgd adma"}, "adma"), ({"LRS": "0.1 -1"}, "-1"),
+                               ({"JOBS": "0"}, "JOBS=0"), ({"CELL": "9"}, "CELL=9"), ({"LRS": " "}, "no cells")):
+        status, out, err = grid.finish(**variables)
+        assert status in (1, 2) and message in err and len(err.splitlines()) == 1, (variables, err)
+        assert not list(tmp_path.glob("grid/*"))
+
+
+def test_failed_cells_are_listed_with_their_reason(tmp_path):
+    grid = Digits(tmp_path / "grid")
+    (tmp_path / "grid" / "res").mkdir(parents=True)
+    (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16.csv").mkdir()  # nothing can be written there
+    status, out, err = grid.finish(OPTIMIZERS="sgd")
+    failed, = [line for line in out.splitlines() if line.startswith("failed: ")]
+    assert status == 1 and "Supervised/digits-sgd-lr0.001-bs16" in failed and "log.txt" in failed
+    assert "finished: 1 of 2 runs" in out and "1 of 2 runs failed" in err

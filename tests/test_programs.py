@@ -47,6 +47,21 @@ def start_from(root, model_type):
     return ["--pretrained-model-path", str(path)]
 
 
+def check_details(root, model_type, accuracy):
+    """The CSVs of test.py tell of the same predictions."""
+    folder = root / "details"
+    assert run(test_program, root, "--model-type", model_type, "--csv-dir", str(folder)) == 0
+    predictions, classes, confusion = (rows_of(folder / f"{name}.csv")
+                                       for name in ("predictions", "classes", "confusion"))
+    assert len(predictions) == 12
+    assert sum(row["true_class"] == row["predicted_class"] for row in predictions) / 12 == pytest.approx(accuracy)
+    assert sum(int(row["correct"]) for row in classes) / 12 == pytest.approx(accuracy)
+    for row in confusion:
+        for name in [row["class"] for row in classes]:
+            pairs = [p for p in predictions if (p["true_class"], p["predicted_class"]) == (row["true class"], name)]
+            assert int(row[name]) == len(pairs)
+
+
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_method_end_to_end(pretrained, capsys, model_type):
     root = pretrained
@@ -60,6 +75,7 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     capsys.readouterr()
     assert run(test_program, root, "--model-type", model_type) == 0
     assert f"test accuracy {first[-1]['test_accuracy']}," in capsys.readouterr().out
+    check_details(root, model_type, float(first[-1]["test_accuracy"]))
 
     assert run(train, root, *arguments) == 0
     timed = ("images_per_second", "seconds")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -255,3 +256,62 @@ def test_importing_the_report_loads_no_matplotlib():
     code = "import sys, report; sys.exit('matplotlib' in sys.modules)"
     folder = Path(report.__file__).parent
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0
+
+
+def original_study():
+    """Run names of the 104 rows of the table that the grids reproduce."""
+    pairs = [f"{optimizer}-lr{lr}" for optimizer in ("sgd", "adam") for lr in ("0.1", "0.01", "0.001")]
+    names = [f"{method}_cifar100-{pair}-bs{size}" for method in ("Supervised", "SupervisedPretrainedFinetune")
+             for pair in pairs for size in (32, 64, 128, 256)]
+    names += [f"SupervisedPretrained_cifar100-{pair}-bs128" for pair in pairs]
+    names += [f"{method}_cifar100-{pair}-bs128-ratio{ratio}"
+              for method in ("SelfSupervisedPretrained", "SelfSupervisedPretrainedFinetune")
+              for pair in pairs for ratio in ("0.1", "0.3", "0.5", "1")]
+    return names + [f"SelfSupervisedPretrained_{data}-sgd-lr0.1-bs128-ratio1" for data in ("stl10", "cifar10")]
+
+
+def test_the_whole_study_prints_best_first(res, capsys):
+    names = original_study()
+    assert len(names) == 104
+    # the best rows as published, the others below them in an order that no name gives away
+    best = {"SupervisedPretrainedFinetune_cifar100-sgd-lr0.01-bs64": 0.8045,
+            "Supervised_cifar100-sgd-lr0.1-bs128": 0.7175, "SupervisedPretrained_cifar100-adam-lr0.001-bs128": 0.7043,
+            "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128-ratio0.1": 0.6965,
+            "SelfSupervisedPretrained_cifar100-adam-lr0.001-bs128-ratio0.1": 0.4946}
+    rest = {name: 0.49 - 0.004 * (k * 37 % 104) for k, name in enumerate(names)}
+    accuracy = {**rest, **best}
+    for name, value in accuracy.items():
+        write_run(res, name, [epoch(value, value)])
+    rows = table(res)
+    wanted = sorted(names, key=lambda name: -accuracy[name])
+    assert [float(row["test_accuracy"]) for row in rows] == [accuracy[name] for name in wanted]
+    for row, name in zip(rows, wanted):
+        setting, _, _ = report.parse_name(name)
+        assert (row["setting"], row["optimizer"], float(row["learning_rate"]), int(row["batch_size"])) == \
+            (setting.model_type, setting.optimizer, setting.lr, setting.batch_size)
+    printed = [line for line in capsys.readouterr().out.splitlines() if "0.8045" in line][0]
+    assert "SupervisedPretrainedFinetune | sgd" in " ".join(printed.split())
+
+
+def test_best_settings_go_into_a_yaml_file(res, tmp_path):
+    write_run(res, "Supervised_cifar100-sgd-lr0.1-bs64", [epoch(0.5, 0.1)])
+    write_run(res, "Supervised_cifar100-adam-lr0.01-bs32", [epoch(0.4, 0.9)])
+    write_run(res, "Supervised_digits-adam-lr0.01-bs32-labels0.25", [epoch(0.4, 0.9)])
+    best = tmp_path / "best.yaml"
+    best.write_text("cifar100:\n  Supervised: {optimizer: lars, epochs: 7}\n  SupervisedPretrained: {lr: 3.0}\n")
+    assert report.main(["--res", str(res), "--best", str(best)]) == 0
+    assert yaml.safe_load(best.read_text()) == {
+        "cifar100": {"Supervised": {"optimizer": "sgd", "epochs": 7, "lr": 0.1, "batch-size": 64},
+                     "SupervisedPretrained": {"lr": 3.0}},
+        "digits": {"Supervised": {}}}
+    before = best.read_text()
+    assert report.main(["--res", str(res), "--best", str(best)]) == 0 and best.read_text() == before
+
+
+@pytest.mark.parametrize("text", ["- a list", "cifar100: 3", "{", "!!python/object/apply:os.system [exit]"])
+def test_a_foreign_yaml_file_is_one_line_and_stays(res, tmp_path, capsys, text):
+    write_run(res, NAME, [epoch(0.5, 0.1)])
+    best = tmp_path / "best.yaml"
+    best.write_text(text)
+    assert report.main(["--res", str(res), "--best", str(best)]) == 1
+    assert best.read_text() == text and len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,20 @@
+"""Files that are written whole or not at all."""
+
+import pytest
+
+from files import whole
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])
+def test_the_one_before_stays_until_the_new_one_is_complete(tmp_path, error):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(type(error)), whole(path) as file:
+        file.write("half")
+        file.flush()
+        assert path.read_text() == "before"
+        raise error
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+    with whole(path) as file:
+        file.write("after")
+    assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
