@@ -148,8 +148,8 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         if after_step:
             after_step(progress)
     check_finite(progress, epoch, rate)
-    return {"loss": float(progress.loss / progress.seen),
-            "accuracy": float(progress.correct / progress.seen)}
+    return {"loss": float(progress.loss) / progress.seen,
+            "accuracy": float(progress.correct) / progress.seen}
 
 
 def check_finite(progress, epoch, rate):

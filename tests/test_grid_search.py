@@ -67,12 +67,13 @@ class Digits:
     def __init__(self, folder):
         self.folder = folder
         self.environment = {**os.environ, "DATA": "digits", "LRS": "0.01 0.001", "BATCH_SIZES": "16",
+                            "OMP_NUM_THREADS": "1",  # results depend on it
                             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def start(self, *more, **variables):
         return subprocess.Popen(
             ["bash", str(ROOT / "grid_search" / "supervised_grid_search.sh"), "--output-dir", str(self.folder),
-             "--epochs", "3", "--image-size", "16", *more], text=True, stdout=subprocess.PIPE,
+             "--epochs", "2", "--label-ratio", "0.3", *more], text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**self.environment, **variables})
 
     def finish(self, *more, **variables):
@@ -105,7 +106,7 @@ def test_a_killed_grid_goes_on_to_the_same_table(number, tmp_path):
     process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/res/*.csv")
-                if len(path.read_text().splitlines()) == 4}
+                if len(path.read_text().splitlines()) == 3}
     for _ in range(3):  # a cell of a killed grid ends by itself and is somebody else's until then
         status, out, err = killed.finish(JOBS="2")
         if "run by another grid" not in out:
@@ -129,8 +130,8 @@ def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path):
 def test_failed_cells_are_listed_with_their_reason(tmp_path):
     grid = Digits(tmp_path / "grid")
     (tmp_path / "grid" / "res").mkdir(parents=True)
-    (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16.csv").mkdir()  # nothing can be written there
+    (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16-labels0.3.csv").mkdir()  # nothing can be written there
     status, out, err = grid.finish(OPTIMIZERS="sgd")
     failed, = [line for line in out.splitlines() if line.startswith("failed: ")]
-    assert status == 1 and "Supervised/digits-sgd-lr0.001-bs16" in failed and "log.txt" in failed
+    assert status == 1 and "Supervised/digits-sgd-lr0.001-bs16-labels0.3" in failed and "log.txt" in failed
     assert "finished: 1 of 2 runs" in out and "1 of 2 runs failed" in err
