@@ -18,7 +18,7 @@ import checkpoint
 import pretrain
 import train
 import utils
-from functions import train_one_epoch
+from functions import MODEL_TYPES, train_one_epoch
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMED = ("images_per_second", "seconds")
@@ -63,7 +63,24 @@ CASES = {
     "labels, SGD": (pretrain, ["--model_type", "SupervisedPretraining", "--optimizer", "sgd", *PRETRAIN]),
     "scratch, SGD": (train, ["--model-type", "Supervised", *TRAIN]),
     "scratch, Adam": (train, ["--model-type", "Supervised", "--optimizer", "adam", *TRAIN]),
+    "self-supervised linear, Adam": (train, ["--model-type", "SelfSupervisedPretrained", "--optimizer", "adam",
+                                             "--feature-views", "2", *TRAIN]),
+    "self-supervised finetune, LARS": (train, ["--model-type", "SelfSupervisedPretrainedFinetune", "--optimizer",
+                                               "lars", *TRAIN]),
+    "supervised linear, SGD": (train, ["--model-type", "SupervisedPretrained", *TRAIN]),
+    "supervised finetune, Adam": (train, ["--model-type", "SupervisedPretrainedFinetune", "--optimizer", "adam",
+                                          *TRAIN]),
 }
+
+
+def weights_for(program, arguments, root):
+    """Options that name a pre-training's checkpoint, made here, where a method starts from one."""
+    kind = MODEL_TYPES.get(arguments[1])
+    if program is pretrain or not kind.pretraining:
+        return []
+    assert run(pretrain, root, "--model_type", kind.pretraining, *PRETRAIN, "--epochs", "1") == 0
+    path, = root.glob(f"out/checkpoint/{kind.pretraining}/*/last.pth")
+    return ["--pretrained-model-path", str(path)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -71,9 +88,11 @@ CASES = {
 def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypatch, case, stop):
     """Checkpoints after every step, the process ends after `stop` steps, --resume: as if nothing was."""
     program, arguments = CASES[case]
-    whole = image_folder / "whole"
-    (whole / "data").parent.mkdir()
-    (whole / "data").symlink_to(image_folder / "data")
+    whole, weights = image_folder / "whole", image_folder / "weights"
+    for folder in (whole, weights):
+        folder.mkdir()
+        (folder / "data").symlink_to(image_folder / "data")
+    arguments = [*arguments, *weights_for(program, arguments, weights)]
     assert run(program, whole, *arguments) == 0
 
     import loop
@@ -88,7 +107,7 @@ def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypa
     with pytest.raises(Killed):
         run(program, image_folder, *arguments, "--checkpoint-minutes", "1e-9")
     monkeypatch.setattr(loop.Run, "_obey", obey)
-    assert run(program, image_folder, *arguments, "--resume") == 0
+    assert run(program, image_folder, *arguments, "--resume", "--workers", "2") == 0
     (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)
     assert equal(state["model"], wanted["model"]) and equal(state["optimizer"], wanted["optimizer"])
     assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2"]
