@@ -109,7 +109,7 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         batches: as data.dataloader.Batches.
         objective: (outputs, labels) -> (mean loss, number correct).
         rate: step of this epoch, from 0 -> learning rate.
-        view: (uint8 images, generator) -> network input; None for batches that are input as they are.
+        view: (uint8 images, generator) -> network input; None for batches that are its input.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
         scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
             to date with each step. after_step: called with it after each step; may raise to stop.

@@ -83,7 +83,8 @@ def write_details(folder, test, logits, labels, matrix):
         "confusion": [("true class", *names),
                       *((name, *counts) for name, counts in zip(names, matrix))],
         "predictions": [("image", "true_class", "predicted_class", "probability"),
-                        *((row, names[label], names[guess], f"{share:.6f}") for row, label, guess, share
+                        *((row, names[label], names[guess], f"{share:.6f}")
+                          for row, label, guess, share
                           in zip(test.rows, labels.tolist(), predicted, confidence))]}
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():

@@ -131,8 +131,9 @@ class Interrupted(Exception):
 
 
 def keep_freed_memory():
-    """Have glibc keep freed memory for the next step instead of handing it back to the system, which
-    would have to clear each page anew: a tenth of a training step on a CPU. Nothing elsewhere."""
+    """Have glibc keep freed memory for the next step instead of handing it back to the system,
+    which would have to clear each page anew: a tenth of a training step on a CPU. Nothing
+    elsewhere."""
     mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)

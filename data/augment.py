@@ -1,11 +1,14 @@
-"""Batched augmentation on the device: every image with parameters of its own, no Python per image, no waiting.
+"""Batched augmentation on the device: every image with parameters of its own, no Python for each,
+no waiting.
 
-Cropping, flipping and resizing act on rows and on columns alone: each row of the result is a weighted sum of a
-few rows of the image (two, if nothing shrinks), and each column likewise. So they are one step: gather the rows, then
-multiply each image by a matrix that does the same to its columns. Batches are worked off in chunks whose temporaries
-stay in the processor's cache; all parameters are drawn before, so the result does not depend on the chunks.
+Cropping, flipping and resizing act on rows and on columns alone: each row of the result is a
+weighted sum of a few rows of the image (two, if nothing shrinks), and each column likewise. So
+they are one step: gather the rows, then multiply each image by a matrix that does the same to its
+columns. Batches are worked off in chunks whose temporaries stay in the processor's cache; all
+parameters are drawn before, so the result does not depend on the chunks.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -15,7 +18,7 @@ import torch.nn.functional as F
 from data import color
 
 CHUNK_PIXELS = 65536  # per chunk and thread of a CPU: about 2 MiB of temporaries
-HUE_SLOTS = (0, 1, 2, 3, None)  # None: no colour jitter, so its probability is 0.8 (Chen et al. 2020, appendix A)
+HUE_SLOTS = (0, 1, 2, 3, None)  # None: no jitter; its probability is 0.8 (Chen et al. 2020, app. A)
 CROP_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
 CROP_RATIO = (3 / 4, 4 / 3)  # width : height
 BLUR_SIGMA = (0.1, 2.0)  # px (Chen et al. 2020, appendix A)
@@ -23,9 +26,10 @@ BLUR_MIN_SIZE = 40  # px a side; Chen et al. leave blur out for CIFAR-10
 
 
 class Crops(NamedTuple):
-    """Boxes of n crops: the edges between which the result's first and last row (0) and column (1) lie.
+    """Boxes of n crops: the edges of the result's first and last row (0) and column (1).
 
-    first, last: float32 (2, n) in px from the image's top left corner; first > last where the crop is flipped.
+    first, last: float32 (2, n) in px from the image's top left corner; first > last where the crop
+    is flipped.
     """
 
     first: torch.Tensor
@@ -43,24 +47,27 @@ class Taps(NamedTuple):
 
 
 def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None):
-    """Two SimCLR views of each image (Chen et al. 2020, appendix A), operator by operator as in torchvision.
+    """Two SimCLR views of each image (Chen et al. 2020, app. A), each operator as torchvision's.
 
-    Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation. Each view draws for
-    itself, except where every view would have to pay for what some need: the place of hue among the colour operators
-    (4, or no jitter at all: 5 cases of probability 0.2) and whether to blur. A random permutation deals the views into
-    one group of equal size for each case. So cases are uniform for every view and nearly independent between views:
-    a batch has the exact share of each instead of a random one. Spare views fill the groups up and are dropped.
+    Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation.
+    Each view draws for itself, except where every view would have to pay for what some need: the
+    place of hue among the colour operators (4, or no jitter at all: 5 cases of probability 0.2)
+    and whether to blur. A random permutation deals the views into one group of equal size for each
+    case. So cases are uniform for every view and nearly independent between views: a batch has the
+    exact share of each instead of a random one. Spare views fill the groups up and are dropped.
 
     Args:
-        images: uint8 (B, H, H, 3). size: px a side of the views. generator: torch.Generator on images.device.
-        mean, std: three floats each, of RGB in [0, 1]. crop_scale: smallest share of the area, in (0, 1].
-        blur: odd kernel size in px, at least 3; 0 for no blur; None for a tenth of size, none below 40 px.
+        images: uint8 (B, H, H, 3). size: px a side of the views.
+        generator: torch.Generator on images.device. mean, std: three floats each, of RGB in [0, 1].
+        crop_scale: smallest share of the area, in (0, 1].
+        blur: odd kernel size in px, at least 3; 0 for no blur; None for a tenth of size, none below
+            40 px.
     Returns: float32 (2B, 3, size, size), channels-last; rows i and B + i are views of image i.
     Raises: ValueError for arguments other than these.
     """
     count, side = _check(images, size), images.shape[1]
     kernel = _blur_kernel(size, blur)
-    cases = [(hue_slot, blurred) for hue_slot in HUE_SLOTS for blurred in ((False, True) if kernel else (False,))]
+    cases = list(itertools.product(HUE_SLOTS, (False, True) if kernel else (False,)))
     group_size = -(-2 * count // len(cases))
     total = group_size * len(cases)
     draw = {"generator": generator, "device": images.device}
@@ -69,7 +76,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     jitter = color.draw_jitter(total, **draw)
     blur_weights = gaussian_weights(torch.rand(total, **draw), kernel)
 
-    source = images.permute(0, 3, 1, 2).contiguous()
+    source = _planes(images)
     views = images.new_empty((total, size, size, 3), dtype=torch.float32)
     for group, (hue_slot, blurred) in enumerate(cases):
         for part in _chunks(images, size, group * group_size, (group + 1) * group_size):
@@ -86,7 +93,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
 
 
 def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0.08):
-    """Random resized crop and horizontal flip, as torchvision's RandomResizedCrop(size, (crop_scale, 1)).
+    """Random resized crop as torchvision's RandomResizedCrop(size, (crop_scale, 1)), and flip.
 
     Args: as `simclr_views`.
     Returns: float32 (B, 3, size, size), channels-last.
@@ -94,7 +101,7 @@ def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0
     """
     count, side = _check(images, size), images.shape[1]
     down, across = _taps(draw_crops(count, side, crop_scale, generator, images.device), size, side)
-    source, which = images.permute(0, 3, 1, 2).contiguous(), torch.arange(count, device=images.device)
+    source, which = _planes(images), torch.arange(count, device=images.device)
     views = images.new_empty((count, size, size, 3), dtype=torch.float32)
     for part in _chunks(images, size, 0, count):
         planes = _crop(source, which[part], _part(down, part), _part(across, part))
@@ -145,7 +152,8 @@ def draw_crops(count, side, crop_scale, generator, device):
 
     Boxes are whole pixels: the first of ten attempts that fits, else the whole image.
 
-    Args: count: number of crops. side: px a side of the images. crop_scale: smallest share of the area, in (0, 1].
+    Args: count: number of crops. side: px a side of the images.
+        crop_scale: smallest share of the area, in (0, 1].
     Returns: Crops.
     """
     if not 0 < crop_scale <= 1:
@@ -186,32 +194,39 @@ def resampling(first, last, size, side):
 
 
 def gaussian_weights(uniform, kernel):
-    """Kernels of sigma between 0.1 and 2 px. Args: uniform: float32 (n,) in [0, 1]. Returns: (kernel, n), sums 1."""
+    """Kernels of sigma between 0.1 and 2 px.
+
+    Args: uniform: float32 (n,) in [0, 1]. Returns: float32 (kernel, n), whose sums are 1.
+    """
     low, high = BLUR_SIGMA
     sigma = low + (high - low) * uniform
     distance = torch.arange(kernel, device=uniform.device)[:, None] - kernel // 2
     weights = (-0.5 * (distance / sigma) ** 2).exp_()
-    weights = torch.where(weights < 1e-5, 0, weights)  # arithmetic on denormal numbers is many times slower
+    weights = torch.where(weights < 1e-5, 0, weights)  # denormal numbers are many times slower
     return weights / weights.sum(0)
 
 
 def gaussian_blur(planes, weights):
     """Blur each image with its kernel along both axes, with reflected borders.
 
-    Args: planes: float32 (n, 3, size, size). weights: float32 (kernel, n), kernel odd, at most 2 size - 1.
+    Args: planes: float32 (n, 3, size, size).
+        weights: float32 (kernel, n), kernel odd, at most 2 size - 1.
     Returns: float32 (n, 3, size, size).
     """
     (kernel, count), size = weights.shape, planes.shape[2]
     reach = torch.arange(kernel, device=planes.device)[:, None] - kernel // 2
     pixels = (torch.arange(size, device=planes.device) + reach).abs_()
     pixels = torch.minimum(pixels, 2 * (size - 1) - pixels)
-    across = _matrices(Taps(pixels[:, None].expand(-1, count, -1), weights[..., None].expand(-1, -1, size)), size)
+    taps = Taps(pixels[:, None].expand(-1, count, -1), weights[..., None].expand(-1, -1, size))
+    across = _matrices(taps, size)
     return across[:, None] @ (planes.flatten(1, 2) @ across.mT).view_as(planes)
 
 
 def _check(images, size):
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, expected uint8 (B, H, H, 3)")
+    square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
+    if images.dtype != torch.uint8 or not square:
+        raise ValueError(f"images are {images.dtype} {tuple(images.shape)}, "
+                         "expected uint8 (B, H, H, 3)")
     if size < 1:
         raise ValueError(f"size is {size} px, expected at least 1")
     return len(images)
@@ -231,8 +246,12 @@ def _flipped(first, last, flip):
     return Crops(torch.stack((first[0], columns[0])), torch.stack((last[0], columns[1])))
 
 
+def _planes(images):
+    return images.permute(0, 3, 1, 2).contiguous()
+
+
 def _chunks(images, size, start, stop):
-    """Slices of start:stop, small enough for the cache on a CPU and everything at once elsewhere."""
+    """Slices of start:stop, small enough for the cache on a CPU, everything at once elsewhere."""
     step = stop - start
     if images.device.type == "cpu":
         step = max(1, torch.get_num_threads() * CHUNK_PIXELS // max(images.shape[1], size) ** 2)
@@ -250,7 +269,10 @@ def _part(taps, part):
 
 
 def _crop(source, chosen, down, across):
-    """Crops, in [0, 1], of the chosen images (int64 (n,)) of a source, uint8 (B, 3, H, H). Returns: (n, 3, size, size)."""
+    """Crops, in [0, 1], of the chosen images (int64 (n,)) of a source, uint8 (B, 3, H, H).
+
+    Returns: float32 (n, 3, size, size).
+    """
     side, device = source.shape[2], source.device
     starts = (3 * chosen[:, None] + torch.arange(3, device=device)) * side
     rows = _weighted_sum(source.view(-1, side), down, starts)
@@ -258,15 +280,16 @@ def _crop(source, chosen, down, across):
 
 
 def _matrices(taps, side):
-    """Taps as matrices (n, size, side), whose product with a column of pixels is their weighted sum."""
+    """Taps as matrices (n, size, side): times a column of pixels they are its weighted sums."""
     pixels, weights = (values.permute(1, 2, 0) for values in taps)
     return weights.new_zeros(*weights.shape[:2], side).scatter_add_(2, pixels, weights)
 
 
 def _weighted_sum(lines, taps, starts):
-    """Sums of the lines that taps pick, for each of an image's parts, which begin at lines starts (n, parts).
+    """Sums of the lines that taps pick, for each of an image's parts.
 
-    Args: lines: (any, length). Returns: float32 (n, parts, size, length).
+    Args: lines: (any, length). starts: int64 (n, parts), the lines with which the parts begin.
+    Returns: float32 (n, parts, size, length).
     """
     total = None
     for pixels, weights in zip(taps.pixels, taps.weights):

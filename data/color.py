@@ -1,8 +1,8 @@
 """Colour operators on a batch, each image with parameters of its own.
 
-All of them work on planes: float32 (n, 3, pixels) in [0, 1], red, green and blue of an image one after the other, so
-that every pass runs over contiguous memory and every thread stays with its own images. Source of the operators:
-torchvision.transforms.v2, on float images.
+All of them work on planes: float32 (n, 3, pixels) in [0, 1], red, green and blue of an image one
+after the other, so that every pass runs over contiguous memory and every thread stays with its own
+images. Source of the operators: torchvision.transforms.v2, on float images.
 """
 
 from functools import lru_cache
@@ -35,7 +35,8 @@ class Jitter(NamedTuple):
 def draw_jitter(count, generator, device):
     """Draw the parameters of ColorJitter(0.8, 0.8, 0.8, 0.2) and RandomGrayscale(0.2).
 
-    Whether jitter is applied and where hue stands among the operators is not drawn here; see `augment.simclr_views`.
+    Whether jitter is applied and where hue stands among the operators is not drawn here; see
+    `augment.simclr_views`.
 
     Returns: Jitter of `count` images.
     """
@@ -47,7 +48,7 @@ def draw_jitter(count, generator, device):
 
 
 def shares(operator, factor):
-    """Arguments of `blend` for an operator of BRIGHTNESS, CONTRAST, SATURATION and its factor, tensors of one shape."""
+    """Arguments of `blend` for operators (BRIGHTNESS, CONTRAST or SATURATION) and their factors."""
     rest = 1 - factor
     return factor, rest * (operator == CONTRAST), rest * (operator == SATURATION)
 
@@ -63,7 +64,8 @@ def jitter(planes, parameters, hue_slot):
         if stage == hue_slot:
             shift_hue(planes, parameters.hue)
         if stage < 3:
-            blend(planes, parameters.factor[stage], parameters.to_mean[stage], parameters.to_grey[stage])
+            blend(planes, parameters.factor[stage], parameters.to_mean[stage],
+                  parameters.to_grey[stage])
 
 
 def greyscale(planes):
@@ -74,12 +76,13 @@ def greyscale(planes):
 def blend(planes, factor, to_mean, to_grey):
     """Adjust brightness, contrast or saturation in place.
 
-    All three are clamp(factor * image + (1 - factor) * base, 0, 1) and differ in the base only: black, the mean of the
-    grey image, the grey image. So one pass serves a batch in which every image has another operator.
+    All three are clamp(factor * image + (1 - factor) * base, 0, 1) and differ in the base only:
+    black, the mean of the grey image, the grey image. So one pass serves a batch in which every
+    image has another operator.
 
     Args:
         planes: float32 (n, 3, pixels) in [0, 1]. factor: float32 (n,), at least 0.
-        to_mean, to_grey: float32 (n,), 1 - factor for contrast and for saturation respectively, else 0.
+        to_mean, to_grey: float32 (n,), 1 - factor for contrast or saturation respectively, else 0.
     """
     factor, to_mean, to_grey = (share[:, None, None] for share in (factor, to_mean, to_grey))
     grey = greyscale(planes)
@@ -91,12 +94,14 @@ def blend(planes, factor, to_mean, to_grey):
 def shift_hue(planes, shift):
     """Turn the hue in place, as by way of HSV but without its six cases.
 
-    Count hue in sixths of a turn, red at 0, green at 2, blue at -2. The unsigned distance of a colour from red is then
-    1 + (g + b - r - low) / chroma, wherever it lies on the circle, and its sign that of g - b. A channel whose primary
-    is at distance d from the hue is low + chroma * clamp(2 - d, 0, 1). With x the difference of the two angles, not
-    yet reduced to one turn, clamp(2 - d, 0, 1) equals clamp(||x| - 3| - 1, 0, 1) for |x| <= 7, hence the limit below.
+    Count hue in sixths of a turn, red at 0, green at 2, blue at -2. The unsigned distance of a
+    colour from red is then 1 + (g + b - r - low) / chroma, wherever it lies on the circle, and its
+    sign that of g - b. A channel whose primary is at distance d from the hue is low + chroma *
+    clamp(2 - d, 0, 1). With x the difference of the two angles, not yet reduced to one turn,
+    clamp(2 - d, 0, 1) equals clamp(||x| - 3| - 1, 0, 1) for |x| <= 7, hence the limit below.
 
-    Args: planes: float32 (n, 3, pixels) in [0, 1]. shift: float32 (n,) in turns, within [-1/3, 1/3].
+    Args: planes: float32 (n, 3, pixels) in [0, 1].
+        shift: float32 (n,) in turns, within [-1/3, 1/3].
     """
     red, green, blue = planes.unbind(1)
     low = torch.minimum(red, green)
@@ -131,5 +136,5 @@ def normalise(planes, mean, std, grey=None):
 
 @lru_cache(maxsize=64)
 def constant(values, device):
-    """Floats as a float32 tensor on the device; kept, because copying them there would wait for the device."""
+    """Floats as float32 tensor on the device; kept, since copying them there would wait for it."""
     return torch.tensor(values, dtype=torch.float32, device=device)
