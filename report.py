@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
 import report_figures
+from conf.best import BEST, write_best
 from files import whole
 from report_figures import best_of, mean_std, written
 
@@ -26,11 +25,6 @@ RUN_NAME = re.compile(
     rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
 PLANNED_EPOCHS = re.compile(r"^\s*[\"']?epochs[\"']?:\s*(\d+)", re.MULTILINE)
-BEST = Path(__file__).parent / "conf" / "best.yaml"
-BEST_HEADER = """\
-# Settings per method that run.sh passes on, by dataset of the labelled task; `report.py --best`
-# writes optimizer, learning rate and batch size. Those of the digits make a demo of a few minutes:
-# 5 labels a class and thirty steps, long enough for pre-trained weights, not for untrained ones."""
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
@@ -277,34 +271,18 @@ def write_report(results, data, out):
     return text
 
 
-def write_best(results, path):
-    """Bring optimizer, learning rate and batch size of each method's best setting into a YAML file.
-
-    A method's other settings there stay; one with another label ratio than there is left out.
-    Raises: ValueError for a file of another form, OSError.
-    """
-    known = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if not isinstance(known, dict) or not all(isinstance(rows, dict) for rows in known.values()):
-        raise ValueError(f"{path}: expected <dataset>: {{<model type>: {{<option>: <value>}}}}")
-    groups = {}
+def best_settings(results):
+    """[(data, label ratio, model type, options)] of each method's best setting, by validation."""
+    groups, found = {}, []
     for result in results:
         if not result.setting.pretraining:
             groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
     for (data, labels), group in sorted(groups.items()):
-        rows = known.setdefault(data, {})
         for model_type, result in best_of(group).items():
-            row = rows.setdefault(model_type, {})
-            if row.get("label-ratio", 1) == labels:
-                row.update({"optimizer": result.setting.optimizer, "lr": result.setting.lr,
-                            "batch-size": result.setting.batch_size})
-    text = [BEST_HEADER]
-    for data, rows in known.items():
-        text.append(f"{data}:")
-        for name, row in rows.items():
-            flow = yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=10 ** 6)
-            text.append(f"  {name}: {flow.strip()}")
-    with whole(path, encoding="utf-8") as file:
-        file.write("\n".join(text) + "\n")
+            setting = result.setting
+            found.append((data, labels, model_type, {
+                "optimizer": setting.optimizer, "lr": setting.lr, "batch-size": setting.batch_size}))
+    return found
 
 
 def build_parser():
@@ -330,9 +308,9 @@ def main(argv=None):
         out = (args.out or args.res) / "report"
         text = write_report(results, args.data, out)
         if args.best:
-            write_best([result for result in results
-                        if args.data in (None, result.setting.data)], args.best)
-    except (ValueError, OSError, ImportError, yaml.YAMLError) as error:
+            write_best(args.best, best_settings(
+                result for result in results if args.data in (None, result.setting.data)))
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     print(re.sub(r"!\[.*\n\n", "", text) + f"\nwrote {out}")
