@@ -32,16 +32,16 @@ class TensorBoardLog:
         self.writer.add_image(tag, sheet, epoch)
 
     def named_images(self, tag, images, mean, std, names, epoch):
-        """A sheet of up to SHEET normalised (N, 3, H, W) images with a line of text below each."""
+        """A sheet of up to SHEET normalised (N, 3, H, W) images with a text above each."""
         from matplotlib.figure import Figure
         pictures = _pictures(images[:SHEET], mean, std).permute(0, 2, 3, 1).numpy()
         rows = -(-len(pictures) // 8)
-        figure = Figure(figsize=(12, 1.75 * rows), layout="constrained")
+        figure = Figure(figsize=(12, 1.95 * rows), layout="constrained")
         for axes in figure.subplots(rows, 8, squeeze=False).flat:
             axes.axis("off")
         for axes, picture, name in zip(figure.axes, pictures, names):
             axes.imshow(picture, interpolation="nearest")
-            axes.set_title(name, fontsize=7, y=-0.02, va="top")
+            axes.set_title(name, fontsize=9, pad=2)
         self.writer.add_figure(tag, figure, epoch)
 
     def confusion(self, matrix, epoch):

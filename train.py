@@ -171,7 +171,7 @@ def show(run, task, test, backbone, row):
     worst = loss.masked_fill(predicted == labels, -1).argsort(descending=True)[:SHEET].cpu()
     worst = worst[(predicted != labels).cpu()[worst]]
     if len(worst):
-        taken = [f"{names[predicted[k]]}, is {names[labels[k]]}" for k in worst]
+        taken = [f"{names[predicted[k]]},\nis {names[labels[k]]}" for k in worst]
         board.named_images("most_wrong", _inputs(backbone, test, worst, run.device), *statistics,
                            taken, run.epoch)
 
