@@ -280,8 +280,9 @@ def best_settings(results):
     for (data, labels), group in sorted(groups.items()):
         for model_type, result in best_of(group).items():
             setting = result.setting
-            found.append((data, labels, model_type, {
-                "optimizer": setting.optimizer, "lr": setting.lr, "batch-size": setting.batch_size}))
+            options = {"optimizer": setting.optimizer, "lr": setting.lr,
+                       "batch-size": setting.batch_size}
+            found.append((data, labels, model_type, options))
     return found
 
 

@@ -9,6 +9,7 @@ import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
+from files import whole
 from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
                        predict)
 from supervised.resnet import resnet
@@ -70,7 +71,8 @@ def hardest(matrix, names):
 
 
 def write_details(folder, test, logits, labels, matrix):
-    """Write classes.csv, confusion.csv and predictions.csv.
+    """Write classes.csv, confusion.csv and predictions.csv, whose images are numbered from 0 in the
+    order of the test split.
 
     Args: matrix: as from functions.confusion_matrix. Raises: OSError.
     """
@@ -88,7 +90,7 @@ def write_details(folder, test, logits, labels, matrix):
                           in zip(test.rows, labels.tolist(), predicted, confidence))]}
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        with whole(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
     print(f"wrote {', '.join(f'{name}.csv' for name in tables)} into {folder}")
 

@@ -8,17 +8,18 @@ import torch
 import checkpoint
 import utils
 from conf import global_settings as settings
+from data import augment
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS, hold_out, load_split, stratified
-from features import kept_features
-from functions import (CRITERIA, MODEL_TYPES, autocast, build_model, classification,
-                       confusion_matrix, labelled_view, metrics, predict)
+from features import extract_features, kept_features
+from functions import (CRITERIA, MODEL_TYPES, build_model, classification, confusion_matrix,
+                       labelled_view, metrics, predict)
 from loop import Job, Run
 from tensorboard_log import SHEET
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
-PROJECTED, THUMBNAIL = 500, 32  # test images in TensorBoard's projector; px a side
+PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
          "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "image_size",
          "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
@@ -90,12 +91,14 @@ def load(args):
 
 class Task(NamedTuple):
     """trained: the module that batches go through. batches: "train", "val", "test" -> batches.
-    view: as in functions.train_one_epoch. amp: of its forward passes."""
+    view: as in functions.train_one_epoch. amp: of its forward passes. features: positions in the
+    test split -> float32 (N, D)."""
 
     trained: torch.nn.Module
     batches: dict
     view: Optional[Callable]
     amp: str
+    features: Callable
 
     def evaluate(self, criterion):
         """Returns: dict of the CSV's validation and test columns; none of what holds no images."""
@@ -118,8 +121,13 @@ def whole_task(args, backbone, train, test, positions, device):
     batches = {"train": Batches(*images, args.batch_size, device, rows["train"]),
                "val": Batches(*images, size, device, rows["val"]),
                "test": Batches(test.images, test.labels, size, device, test.rows)}
-    amp = utils.choose_amp(args.amp, device)
-    return Task(backbone.model, batches, labelled_view(backbone), amp)
+    amp, view = utils.choose_amp(args.amp, device), labelled_view(backbone)
+
+    def features(positions):
+        some = Batches(test.images, test.labels, size, device, test.rows[positions])
+        return torch.cat(list(extract_features(backbone.model, some, view, amp)))
+
+    return Task(backbone.model, batches, view, amp, features)
 
 
 def frozen_task(args, backbone, train, test, positions, device):
@@ -139,7 +147,8 @@ def frozen_task(args, backbone, train, test, positions, device):
     batches = {"train": FeatureBatches(trained, labels, args.batch_size, device, chosen),
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
-    return Task(backbone.model.fc, batches, None, "off")
+    return Task(backbone.model.fc, batches, None, "off",
+                lambda positions: torch.from_numpy(tested[0][positions]))
 
 
 def make_job(args, backbone, task, classes):
@@ -164,7 +173,7 @@ def show(run, task, test, backbone, row):
     TensorBoard."""
     logits, labels = task.predict("test")
     board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
-    predicted, amp = logits.argmax(1), utils.choose_amp(run.args.amp, run.device)
+    predicted = logits.argmax(1)
     board.confusion(confusion_matrix(predicted, labels, len(names)), run.epoch)
 
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -172,23 +181,20 @@ def show(run, task, test, backbone, row):
     worst = worst[(predicted != labels).cpu()[worst]]
     if len(worst):
         taken = [f"{names[predicted[k]]},\nis {names[labels[k]]}" for k in worst]
-        board.named_images("most_wrong", _inputs(backbone, test, worst, run.device), *statistics,
-                           taken, run.epoch)
+        pictures = _pictures(backbone, test, worst.numpy(), backbone.image_size)
+        board.named_images("most_wrong", pictures, *statistics, taken, run.epoch)
 
-    some = torch.arange(min(PROJECTED, len(labels)))
-    inputs = _inputs(backbone, test, some, run.device)
-    with torch.no_grad(), autocast(run.device, amp):
-        features = torch.cat([backbone.model.features(part) for part in inputs.split(100)])
-    thumbnails = torch.nn.functional.interpolate(inputs, min(THUMBNAIL, backbone.image_size))
-    board.features(features, [names[k] for k in labels[some]], thumbnails, *statistics, run.epoch)
+    some = stratified(labels.cpu().numpy(), min(1.0, PROJECTED / len(labels)), run.args.seed)
+    board.features(task.features(some), [names[k] for k in labels[some]],
+                   _pictures(backbone, test, some, THUMBNAIL), *statistics, run.epoch)
     final = {name: value for name, value in row.items() if name.endswith("accuracy")}
     board.finish(utils.plain_config(run.args), final)
 
 
-def _inputs(backbone, split, positions, device):
-    """What the network sees of some images of a split, nothing random."""
-    images = torch.from_numpy(split.images[split.rows[positions.numpy()]]).to(device)
-    return labelled_view(backbone)(images, None)
+def _pictures(backbone, split, positions, size):
+    """Some images of a split as the network sees them, but of another size."""
+    images = torch.from_numpy(split.images[split.rows[positions]])
+    return augment.resize(images, size, mean=backbone.mean, std=backbone.std)
 
 
 if __name__ == "__main__":

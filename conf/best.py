@@ -22,9 +22,8 @@ def write_best(path, settings):
     """
     known = _read(path) if path.exists() else {}
     for data, labels, model_type, options in settings:
-        row = known.setdefault(data, {}).setdefault(model_type, {})
-        if row.get("label-ratio", 1) == labels:
-            row.update(options)
+        if known.get(data, {}).get(model_type, {}).get("label-ratio", 1) == labels:
+            known.setdefault(data, {}).setdefault(model_type, {}).update(options)
     lines = [HEADER]
     for data, rows in known.items():
         lines.append(f"{data}:")

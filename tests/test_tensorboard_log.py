@@ -2,20 +2,38 @@
 
 import csv
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+import pretrain
 import train
 import utils
 
 
+def run(program, root, *arguments):
+    common = ["--batch-size", "7", "--lr", "0.01", "--data-dir", str(root / "data"), "--output-dir", str(root)]
+    assert utils.run_program(program.main, [*arguments, *common]) == 0
+
+
 @pytest.fixture
 def trained(image_folder):
-    arguments = ["--model-type", "Supervised", "--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--data-dir",
-                 str(image_folder / "data"), "--output-dir", str(image_folder)]
-    assert utils.run_program(train.main, arguments) == 0
+    run(train, image_folder, "--model-type", "Supervised", "--epochs", "2")
     return image_folder
+
+
+def test_the_projector_shows_every_class_where_it_shows_a_part(image_folder, monkeypatch):
+    """The test images lie class by class; the features of a frozen backbone are those on disk."""
+    monkeypatch.setattr(train, "PROJECTED", 4)
+    run(pretrain, image_folder, "--epochs", "1", "--sample-ratio", "1", "--image-size", "32")
+    run(train, image_folder, "--model-type", "SelfSupervisedPretrained", "--epochs", "1")
+    tensors, = image_folder.glob("runs/SelfSupervisedPretrained/*/*/test_features/tensors.tsv")
+    assert sorted(tensors.with_name("metadata.tsv").read_text().split()) == [f"class{k}" for k in range(4)]
+    found = np.array([line.split("\t") for line in tensors.read_text().splitlines()], dtype=float)
+    kept = [np.load(path) for path in image_folder.glob("checkpoint/features/*.npy")]
+    test_features, = [features for features in kept if len(features) == 12]
+    assert all(np.isclose(test_features, row, atol=1e-4).all(1).any() for row in found)
 
 
 def events_of(root):
