@@ -47,13 +47,13 @@ class Backbone(NamedTuple):
     trained_as: dict
 
 
-def build_model(kind, arch, classes, dataset, path=None, image_size=None):
+def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto"):
     """Build the network of a method with its weights loaded and a new classifier.
 
     Args:
         kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
             serve where the weights have none. path: a checkpoint; None for untrained or ImageNet
-            weights as kind says.
+            weights as kind says. stem: "auto" for that of the weights, 3x3 where there are none.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
     tensors = None
@@ -64,6 +64,11 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None):
     elif kind.imagenet:
         tensors, trained_as = imagenet_weights(arch)
         tensors = without_head(tensors)
+    if tensors is None and stem != "auto":
+        trained_as["stem"] = stem
+    if stem not in ("auto", trained_as["stem"]):
+        raise ValueError(f"--stem {stem}: {path or 'the ImageNet weights'} have a "
+                         f"{trained_as['stem']} stem")
     model = resnet(arch, classes, trained_as["stem"])
     if tensors is not None:
         load_backbone(model, tensors, path or "ImageNet weights")

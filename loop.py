@@ -3,9 +3,7 @@
 import contextlib
 import copy
 import math
-import shlex
 import signal
-import sys
 import time
 from typing import Callable, NamedTuple, Optional
 
@@ -13,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 import checkpoint
+import provenance
 import utils
 from data.store_files import flock
 from functions import Diverged, Progress, check_finite, train_one_epoch
@@ -64,8 +63,9 @@ class Run:
         self.epoch, self.progress, self.best, self.row = 0, None, -math.inf, {}
         if args.resume:
             self._go_on(checkpoint.read(self.folder / "last.pth"))
-        utils.write_config(self.folder / "config.yml", args)
         log = args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv"
+        provenance.write_config((self.folder / "config.yml", log.with_name(f"{log.stem}.yml")),
+                                args, self.device)
         self.log = utils.CsvLog(log, job.columns, self.row)
         self.board = TensorBoardLog(args.output_dir / "runs" / args.model_type / name, self.epoch)
         self._saved = self._printed = time.monotonic()
@@ -153,10 +153,9 @@ class Run:
         number, self._signal = self._signal, None
         if number == getattr(signal, "SIGUSR1", None):
             return
-        again = [arg for arg in sys.argv if arg not in ("--resume", "--resume=True")]
         raise utils.Interrupted(
             f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
-            f"{self.epoch + 1}; go on with: {shlex.join(['python', *again])} --resume", number)
+            f"{self.epoch + 1}; go on with: {provenance.command()} --resume", number)
 
     @contextlib.contextmanager
     def _signals(self):

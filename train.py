@@ -21,8 +21,8 @@ COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
-         "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "image_size",
-         "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
+         "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem",
+         "image_size", "label_smoothing", "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
          "feature_views", "seed", "amp", "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
 
@@ -41,7 +41,7 @@ def main(argv=None):
     train, test, positions = load(args)
     utils.seed_everything(args.seed)
     backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
-                           args.image_size)
+                           args.image_size, args.stem)
     backbone.model.to(device, memory_format=torch.channels_last)
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)
@@ -154,10 +154,15 @@ def frozen_task(args, backbone, train, test, positions, device):
 def make_job(args, backbone, task, classes):
     """What the loop needs to know of a task."""
     criterion = CRITERIA[args.criterion]()
+    smoothed = criterion
+    if args.label_smoothing:
+        if args.criterion != "CrossEntropyLoss":
+            raise ValueError(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
+        smoothed = CRITERIA[args.criterion](label_smoothing=args.label_smoothing)
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
     return Job(
         network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
-        amp=task.amp, objective=classification(criterion), columns=COLUMNS,
+        amp=task.amp, objective=classification(smoothed), columns=COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
         chosen_by="val_accuracy", facts={"classes": list(classes), "trained_as": trained_as})
 

@@ -4,14 +4,11 @@ import argparse
 import contextlib
 import csv
 import ctypes
-import platform
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
-import yaml
 
 from files import whole
 
@@ -51,6 +48,8 @@ ARGUMENTS = {
     "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss",
                       help="loss"),
     "batch_size": dict(type=_COUNT, default=128, help="images in a batch"),
+    "label_smoothing": dict(type=_number(float, 0, 1), default=0.0,
+                            help="of CrossEntropyLoss in training"),
     "model_type": dict(help="method"),
     "data": dict(help="dataset"),
     "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
@@ -78,7 +77,8 @@ ARGUMENTS = {
     "weight_decay": dict(type=_number(float, 0), default=5e-4, help="not on biases and batch-norm"),
     "arch": dict(choices=("resnet18", "resnet34", "resnet50"), default="resnet18", help="network"),
     "stem": dict(choices=("auto", "7x7", "3x3"), default="auto",
-                 help="first layers; auto: 3x3 up to 32 px"),
+                 help="first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
+                 "pre-trained weights, else 7x7"),
     "out_dim": dict(type=_COUNT, default=128, help="outputs of the projection head"),
     "image_size": dict(type=_number(int, 8),
                        help="px a side of the network's input (default: the method's)"),
@@ -194,18 +194,6 @@ def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
     name += f"-ratio{ratio:.15g}" if ratio is not None else ""
     name += f"-labels{labels:.15g}" if labels != 1 else ""
     return name + (f"-seed{seed}" if seed else "")
-
-
-def write_config(path, args):
-    """Write every setting, the versions and the commit of a run as YAML."""
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True,
-                           check=False, cwd=Path(__file__).parent)
-    commit = asked.stdout.strip()
-    versions = {"python": platform.python_version(), "torch": str(torch.__version__)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as file:
-        yaml.safe_dump({**plain, "versions": versions, "commit": commit or None}, file)
 
 
 class CsvLog:

@@ -4,10 +4,12 @@ import argparse
 import math
 from pathlib import Path
 
+import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import provenance
 import report
 import utils
 
@@ -71,13 +73,14 @@ VALUE = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
          | st.lists(st.floats(0, 1), max_size=3))
 
 
-SETTING = NAME.filter(lambda name: name not in ("versions", "commit"))  # are added to the settings
+ADDED = ("versions", "commit", "machine", "threads", "command")  # to the settings
+SETTING = NAME.filter(lambda name: name not in ADDED)
 
 
 @given(st.dictionaries(SETTING, VALUE, max_size=6), st.text("abc/ ü.:#'\"-", min_size=1, max_size=12))
 def test_a_configuration_comes_back(tmp_path, values, folder):
     path = tmp_path / "config.yml"
-    utils.write_config(path, argparse.Namespace(**values, data_dir=Path(folder)))
+    provenance.write_config([path], argparse.Namespace(**values, data_dir=Path(folder)), torch.device("cpu"))
     found = yaml.safe_load(path.read_text())
     assert {name: found[name] for name in values} == values
     assert found["data_dir"] == str(Path(folder))

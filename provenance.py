@@ -1,0 +1,61 @@
+"""What made a result: settings, versions, commit, machine, and the command that makes it again."""
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+
+from files import whole
+
+
+def write_config(paths, args, device):
+    """Write every setting of a run and what made it as YAML, the same into each of the paths.
+
+    Args: args: argparse.Namespace. device: torch.device. Raises: OSError.
+    """
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    facts = {"versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+             "commit": _commit(), "machine": machine(device), "threads": torch.get_num_threads(),
+             "command": command()}
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path) as file:
+            yaml.safe_dump({**plain, **facts}, file)
+
+
+def command():
+    """The command line of this process without --resume, for a shell."""
+    words, more = sys.argv[:1], iter(sys.argv[1:])
+    for word in more:
+        if word == "--resume":
+            word = next(more, "")
+            if word.lower() in ("", "true", "false"):
+                continue
+        if not word.startswith("--resume="):
+            words.append(word)
+    return shlex.join(["python", *words])
+
+
+def machine(device):
+    """The GPU, or the processor and its cores, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        found = None
+    name = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def _commit():
+    """The commit of the code, with a plus where files were changed since; None outside git."""
+    asked = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
+                           capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return asked.stdout.strip() or None
