@@ -2,175 +2,21 @@
 
 import argparse
 import csv
-import fnmatch
 import math
 import re
 import statistics
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import report_figures
 from conf.best import BEST, write_best
 from files import whole
-from report_figures import best_of, mean_std, written
+from results import (TRAIN_COLUMNS, best_of, diverged, mean_std, parse_name, read_results,
+                     read_rows, written)  # some for tests/test_properties.py alone
 
-TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
-                 "test_accuracy test_top5_accuracy images_per_second seconds").split()
-PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
-                    "seconds").split()
-NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
-RUN_NAME = re.compile(
-    r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
-    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
-    rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
-PLANNED_EPOCHS = re.compile(r"^\s*[\"']?epochs[\"']?:\s*(\d+)", re.MULTILINE)
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
-
-
-class Setting(NamedTuple):
-    """What a run varies apart from its seed; `ratio` None means the run name has none."""
-    pretraining: bool
-    data: str
-    labels: float
-    model_type: str
-    optimizer: str
-    lr: float
-    batch_size: int
-    ratio: float | None
-
-
-class Run(NamedTuple):
-    """One CSV: `rows` are dicts column -> number or None, by rising epoch."""
-    setting: Setting
-    seed: int
-    rows: list
-    planned: int
-
-
-class Result(NamedTuple):
-    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones."""
-    setting: Setting
-    runs: list
-    chosen: list
-    test: tuple
-    val: tuple
-    status: str
-
-
-def parse_name(stem):
-    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
-    match = RUN_NAME.fullmatch(stem)
-    if not match:
-        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
-                         "-bs<batch size>[-ratio<ratio>][-labels<ratio>][-seed<seed>]")
-    ratio = None if match["ratio"] is None else float(match["ratio"])
-    setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
-                      match["model_type"], match["optimizer"], float(match["lr"]),
-                      int(match["batch_size"]), ratio)
-    return setting, int(match["seed"] or 0), match["run"]
-
-
-def parse_row(header, line, columns):
-    """One CSV line as a dict column -> float or None (an empty cell); `epoch` is an int.
-
-    Raises: ValueError on a missing or non-numeric cell, epoch < 1, an accuracy outside [0, 1].
-    """
-    cells = line.split(",")
-    if len(cells) != len(header):
-        raise ValueError(f"{len(cells)} of {len(header)} cells")
-    row = {name: float(cell) if cell.strip() else None
-           for name, cell in zip(header, cells) if name in columns}
-    if row["epoch"] is None or row["epoch"] < 1 or not row["epoch"].is_integer():
-        raise ValueError(f"epoch {row['epoch']} is no whole number from 1")
-    for name, value in row.items():
-        if name.endswith("accuracy") and value is not None and (value < 0 or value > 1):
-            raise ValueError(f"{name} {value} is no fraction in [0, 1]")
-    return {**row, "epoch": int(row["epoch"])}
-
-
-def read_rows(path, columns):
-    """The whole rows of a CSV up to the first bad line, and a complaint about the rest or None.
-
-    A repeated epoch is a resumed run's: the rows written later count.
-    Raises: ValueError if the file is no text, has another header or no whole row; OSError.
-    """
-    *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
-    header = lines[0].split(",") if lines else []
-    missing = [name for name in columns if name not in header]
-    if missing:
-        raise ValueError(f"its header lacks {missing[0]}" if header else "it is empty")
-    rows, complaint = [], "the last line is half-written" if torn else None
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            row = parse_row(header, line, columns)
-        except ValueError as error:
-            complaint = f"line {number}: {error}"
-            break
-        while rows and rows[-1]["epoch"] >= row["epoch"]:
-            rows.pop()
-        rows.append(row)
-    if not rows:
-        raise ValueError(f"no whole row ({complaint or 'only a header'})")
-    return rows, complaint
-
-
-def planned_epochs(config):
-    """The `epochs` of a run's config.yml, or None where the file or the key is absent."""
-    try:
-        match = PLANNED_EPOCHS.search(config.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return None
-    return int(match[1]) if match else None
-
-
-def read_runs(folder, name_filter):
-    """Every usable Run of a folder; what is not usable is named on stderr. Raises: ValueError."""
-    runs = []
-    for path in sorted(folder.glob("*.csv")):
-        if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
-            continue
-        try:
-            setting, seed, run = parse_name(path.stem)
-            columns = PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS
-            rows, complaint = read_rows(path, columns)
-        except (ValueError, OSError) as error:
-            print(f"skipped {path}: {error}", file=sys.stderr)
-            continue
-        if complaint:
-            print(f"{path}: {complaint}; used up to epoch {rows[-1]['epoch']}", file=sys.stderr)
-        config = folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"
-        runs.append(Run(setting, seed, rows, planned_epochs(config) or rows[-1]["epoch"]))
-    if not runs:
-        raise ValueError(f"no usable CSV in {folder} with {name_filter!r} in its name: "
-                         "run train.py first, or point --res to its folder")
-    return runs
-
-
-def diverged(row):
-    """Whether a loss of this row is NaN or infinite."""
-    return any(not math.isfinite(value) for name, value in row.items()
-               if name.endswith("loss") and value is not None)
-
-
-def choose_epoch(rows):
-    """Of the rows with finite losses the first best on validation, else the last; None if none."""
-    finite = [row for row in rows if not diverged(row)]
-    judged = [row for row in finite if written([row], "val_accuracy")]
-    return max(judged, key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
-
-
-def summarise(setting, runs):
-    """The seeds of one setting as a Result; its status is that of the run that went worst."""
-    chosen = [row for row in (choose_epoch(run.rows) for run in runs) if row]
-    states = ["diverged" if any(map(diverged, run.rows)) else
-              "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
-    worst = min(states, key=("diverged", "unfinished", "done").index)
-    share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
-    return Result(setting, runs, chosen, mean_std(written(chosen, "test_accuracy")),
-                  mean_std(written(chosen, "val_accuracy")), worst + share)
 
 
 def order(result):
@@ -302,10 +148,7 @@ def build_parser():
 def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
-        by_setting = {}
-        for run in read_runs(args.res, args.name_filter):
-            by_setting.setdefault(run.setting, []).append(run)
-        results = list(map(summarise, by_setting, by_setting.values()))
+        results = read_results(args.res, args.name_filter)
         out = (args.out or args.res) / "report"
         text = write_report(results, args.data, out)
         if args.best:

@@ -1,10 +1,10 @@
-"""Choose the best settings by validation and draw the report's figures; matplotlib loads on use."""
+"""Draw the figures of a report; matplotlib loads on use."""
 
 import math
-import statistics
 from typing import NamedTuple
 
 from files import whole
+from results import best_of, mean_std, written
 
 
 class Look(NamedTuple):
@@ -36,34 +36,6 @@ STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spine
          "lines.markeredgewidth": 0.5, "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
 WIDTH = 6.8  # inches: the text width of a two-column paper
 DPI = 300
-
-
-def written(rows, name):
-    """The finite numbers of one column; cells that are empty or NaN are left out."""
-    return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
-
-
-def mean_std(values):
-    """(mean, sample standard deviation); each None where there are too few values."""
-    return (statistics.fmean(values) if values else None,
-            statistics.stdev(values) if len(values) > 1 else None)
-
-
-def best_of(results):
-    """{model type: its Result with the best validation accuracy (the first of equals)}.
-
-    Diverged ones do not count; without validation accuracies only a single setting is the best.
-    """
-    best = {}
-    for model_type in sorted({result.setting.model_type for result in results}):
-        able = [result for result in results if result.setting.model_type == model_type
-                and not result.status.startswith("diverged")]
-        judged = [result for result in able if result.val[0] is not None]
-        if judged:
-            best[model_type] = max(judged, key=lambda result: result.val[0])
-        elif len(able) == 1:
-            best[model_type] = able[0]
-    return best
 
 
 def look_of(model_type):
