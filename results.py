@@ -7,6 +7,8 @@ import statistics
 import sys
 from typing import NamedTuple
 
+import yaml
+
 TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
                  "test_accuracy test_top5_accuracy images_per_second seconds").split()
 PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
@@ -16,7 +18,7 @@ RUN_NAME = re.compile(
     r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
     rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
-PLANNED_EPOCHS = re.compile(r"^\s*[\"']?epochs[\"']?:\s*(\d+)", re.MULTILINE)
+CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
 
 
 class Setting(NamedTuple):
@@ -32,11 +34,13 @@ class Setting(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One CSV: `rows` are dicts column -> number or None, by rising epoch."""
+    """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
+    `config`: the settings in the YAML file beside it."""
     setting: Setting
     seed: int
     rows: list
     planned: int
+    config: dict
 
 
 class Result(NamedTuple):
@@ -106,13 +110,21 @@ def read_rows(path, columns):
     return rows, complaint
 
 
-def planned_epochs(config):
-    """The `epochs` of a run's config.yml, or None where the file or the key is absent."""
+def read_config(path):
+    """The settings in a run's YAML file; {} where it is absent, half-written or something else."""
     try:
-        match = PLANNED_EPOCHS.search(config.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return None
-    return int(match[1]) if match else None
+        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
+            return {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def planned_epochs(config):
+    """The `epochs` of a run's settings, or None where they have no such number."""
+    epochs = config.get("epochs")
+    return epochs if type(epochs) is int and epochs > 0 else None
 
 
 def read_runs(folder, name_filter="*"):
@@ -130,8 +142,10 @@ def read_runs(folder, name_filter="*"):
             continue
         if complaint:
             print(f"{path}: {complaint}; used up to epoch {rows[-1]['epoch']}", file=sys.stderr)
-        config = folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"
-        runs.append(Run(setting, seed, rows, planned_epochs(config) or rows[-1]["epoch"]))
+        config = read_config(path.with_suffix(".yml"))
+        planned = planned_epochs(config) or planned_epochs(read_config(
+            folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
+        runs.append(Run(setting, seed, rows, planned or rows[-1]["epoch"], config))
     if not runs:
         raise ValueError(f"no usable CSV in {folder} with {name_filter!r} in its name: "
                          "run train.py first, or point --res to its folder")

@@ -68,3 +68,27 @@ def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
 def test_run_names(stem, expected):
     setting, seed, run = results.parse_name(stem)
     assert (*setting, seed) == expected and stem.endswith("_" + run)
+
+
+def test_planned_epochs_are_those_beside_the_csv_or_else_beside_the_checkpoint(res):
+    write_run(res, NAME, [epoch(0.5, 0.5)], planned=3)
+    assert results.read_runs(res)[0].planned == 3
+    (res / f"{NAME}.yml").write_text("machine: two cores\nepochs: 5\n")
+    run, = results.read_runs(res)
+    assert run.planned == 5 and run.config == {"machine": "two cores", "epochs": 5}
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"epochs: [1, 2", b"- 9", b"epochs: nine\n", b"epochs: 0\n", b"epochs: true\n", b"\xff\xfe\x00",
+    b"epochs: !!python/object/apply:os.abort []", b"epochs: !!int ''", b"epochs: !!timestamp x", b"[" * 9999,
+    b"epochs: 9\n" + b"#" * 2 ** 20])
+def test_a_foreign_yaml_file_is_ignored(res, content):
+    write_run(res, NAME, [epoch(0.5, 0.5)], planned=3)
+    (res / f"{NAME}.yml").write_bytes(content)
+    assert results.read_runs(res)[0].planned == 3
+
+
+def test_a_folder_in_place_of_a_yaml_file_is_ignored(res):
+    write_run(res, NAME, [epoch(0.5, 0.5)])
+    (res / f"{NAME}.yml").mkdir()
+    assert results.read_runs(res)[0].planned == 1
