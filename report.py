@@ -2,77 +2,16 @@
 
 import argparse
 import csv
-import math
 import re
-import statistics
 import sys
 from pathlib import Path
 
 import report_figures
 from conf.best import BEST, write_best
 from files import whole
-from results import (TRAIN_COLUMNS, best_of, diverged, mean_std, parse_name, read_results,
-                     read_rows, written)  # some for tests/test_properties.py alone
-
-SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
-             "last epoch where no validation accuracy was written. Nothing is chosen on the test "
-             "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
-
-
-def order(result):
-    """Sort key: test accuracy descending, absent ones last."""
-    return -result.test[0] if result.test[0] is not None else math.inf
-
-
-def record(result):
-    """One line of results.csv: a dict column -> number, text or None."""
-    setting = result.setting
-    behind = min(result.runs, key=lambda run: run.rows[-1]["epoch"] - run.planned)
-    seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
-    return {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
-            "optimizer": setting.optimizer, "learning_rate": setting.lr,
-            "batch_size": setting.batch_size, "pretraining_sample_ratio": setting.ratio,
-            "test_accuracy": result.test[0], "test_accuracy_std": result.test[1],
-            "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
-            "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
-            "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
-            "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
-            "seeds": len({run.seed for run in result.runs}),
-            "seconds_per_run": round(statistics.fmean(seconds), 1),
-            "status": result.status}
-
-
-def mean_std_text(mean, std):
-    """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
-    return "-" if mean is None else f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else "")
-
-
-def cells(result):
-    """One line of the printed table: a dict heading -> text."""
-    values, setting = record(result), result.setting
-    data = f", {setting.data}" if setting.pretraining else ""
-    minutes, seconds = divmod(round(values["seconds_per_run"]), 60)
-    measures = ({"Loss": "loss", "Contrast accuracy": "contrast_accuracy",
-                 "k-NN accuracy": "knn_accuracy"} if setting.pretraining else
-                {"Test accuracy": "test_accuracy", "Validation accuracy": "val_accuracy"})
-    return {"Setting": setting.model_type + data, "Optimizer": setting.optimizer,
-            "Learning rate": f"{setting.lr:g}", "Batch size": f"{setting.batch_size}",
-            "Pre-training sample ratio": "-" if setting.ratio is None else f"{setting.ratio:g}",
-            **{heading: mean_std_text(*mean_std(written(result.chosen, name)))
-               for heading, name in measures.items()},
-            "Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
-            "Seeds": f"{values['seeds']}",
-            "Time per run": f"{minutes // 60}:{minutes % 60:02}:{seconds:02}",
-            "Status": result.status}
-
-
-def layout(results):
-    """Results, best test accuracy first, as a Markdown table that is readable as plain text."""
-    rows = [cells(result) for result in sorted(results, key=order)]
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-    lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
-    return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
-                     for line in lines)
+from report_tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
+from results import (TRAIN_COLUMNS, best_of, diverged, parse_name, read_results,
+                     read_rows)  # some for tests/test_properties.py alone
 
 
 def section(title, results, out, suffix):
@@ -90,6 +29,31 @@ def section(title, results, out, suffix):
     return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
 
 
+def sections(results, out):
+    """Draw the figures into `out`. Returns: Markdown for each dataset and label ratio."""
+    groups, parts = by_task(results), []
+    for (name, labels), group in groups.items():
+        title = name + (f", label ratio {labels:g}" if labels != 1 else "")
+        suffix = "_" + title.replace(", label ratio ", "-labels") if len(groups) > 1 else ""
+        parts.append(section(title, group, out, suffix))
+    for data in sorted({name for name, _ in groups}):
+        found = [result for result in results if result.setting.data == data]
+        figures = report_figures.write_labels(found, data, out)
+        if len({result.setting.labels for result in found}) > 1:
+            parts += [f"## {data}, by label ratio", *(f"![{name}]({name}.png)" for name in figures),
+                      cross_table(found, lambda result: result.setting.labels), CROSS_NOTE]
+    return parts
+
+
+def by_task(results):
+    """{(data, label ratio): its training results}, sorted."""
+    groups = {}
+    for result in results:
+        if not result.setting.pretraining:
+            groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
+    return dict(sorted(groups.items()))
+
+
 def write_report(results, data, out):
     """Write the tables and figures into `out`; return the Markdown. Raises: ValueError, OSError."""
     trained = [result for result in results if not result.setting.pretraining]
@@ -98,13 +62,7 @@ def write_report(results, data, out):
         names = ", ".join(sorted({result.setting.data for result in trained})) or "none"
         raise ValueError(f"no training run on {data}; there are: {names}")
     out.mkdir(parents=True, exist_ok=True)
-    groups, parts = {}, ["# Results", SELECTION]
-    for result in picked:
-        groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
-    for (name, labels), group in sorted(groups.items()):
-        title = name + (f", label ratio {labels:g}" if labels != 1 else "")
-        suffix = "_" + title.replace(", label ratio ", "-labels") if len(groups) > 1 else ""
-        parts.append(section(title, group, out, suffix))
+    parts = ["# Results", SELECTION, *sections(picked, out)]
     pretrained = [result for result in results if result.setting.pretraining]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8") as file:
@@ -119,11 +77,8 @@ def write_report(results, data, out):
 
 def best_settings(results):
     """[(data, label ratio, model type, options)] of each method's best setting, by validation."""
-    groups, found = {}, []
-    for result in results:
-        if not result.setting.pretraining:
-            groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
-    for (data, labels), group in sorted(groups.items()):
+    found = []
+    for (data, labels), group in by_task(results).items():
         for model_type, result in best_of(group).items():
             setting = result.setting
             options = {"optimizer": setting.optimizer, "lr": setting.lr,
@@ -149,6 +104,9 @@ def main(argv=None):
     args = build_parser().parse_args(argv)
     try:
         results = read_results(args.res, args.name_filter)
+        if not results:
+            raise ValueError(f"no usable CSV in {args.res} with {args.name_filter!r} in its name: "
+                             "run train.py first, or point --res to its folder")
         out = (args.out or args.res) / "report"
         text = write_report(results, args.data, out)
         if args.best:

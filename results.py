@@ -128,7 +128,7 @@ def planned_epochs(config):
 
 
 def read_runs(folder, name_filter="*"):
-    """Every usable Run of a folder; what is not usable is named on stderr. Raises: ValueError."""
+    """Every usable Run of a folder; what is not usable is named on stderr."""
     runs = []
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
@@ -146,9 +146,6 @@ def read_runs(folder, name_filter="*"):
         planned = planned_epochs(config) or planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
         runs.append(Run(setting, seed, rows, planned or rows[-1]["epoch"], config))
-    if not runs:
-        raise ValueError(f"no usable CSV in {folder} with {name_filter!r} in its name: "
-                         "run train.py first, or point --res to its folder")
     return runs
 
 
@@ -177,7 +174,7 @@ def summarise(setting, runs):
 
 
 def read_results(folder, name_filter="*"):
-    """The runs of a folder as Results, in the order of their files. Raises: ValueError."""
+    """The runs of a folder as Results, in the order of their files."""
     by_setting = {}
     for run in read_runs(folder, name_filter):
         by_setting.setdefault(run.setting, []).append(run)

@@ -13,7 +13,7 @@ import yaml
 
 import report
 import results
-from report_figures import LOOKS
+from report_style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +29,7 @@ def table(res, *arguments):
 @pytest.fixture
 def res(tmp_path, monkeypatch):
     """A folder for CSVs, for tests that need no figures: drawing takes most of a report's time."""
-    monkeypatch.setattr(report.report_figures, "write_all", lambda *_: [])
+    monkeypatch.setattr(report.report_figures, "save", lambda *_: [])
     return tmp_path / "res"
 
 
@@ -91,6 +91,7 @@ def test_other_label_and_sample_ratios_are_other_settings(res):
         write_run(res, NAME + ending, [epoch(0.5, 0.5)])
     assert len(table(res)) == 5
     assert "## cifar100, label ratio 0.1\n" in (res / "report/results.md").read_text("utf-8")
+    assert "## cifar100, by label ratio\n" in (res / "report/results.md").read_text("utf-8")
 
 
 def test_a_diverged_setting_is_never_the_best(res, capsys):
