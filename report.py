@@ -9,6 +9,7 @@ from pathlib import Path
 import report_figures
 from conf.best import BEST, write_best
 from files import whole
+from report_readme import write_readme
 from report_tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
 from results import (TRAIN_COLUMNS, best_of, diverged, parse_name, read_results,
                      read_rows)  # some for tests/test_properties.py alone
@@ -41,7 +42,7 @@ def sections(results, out):
         figures = report_figures.write_labels(found, data, out)
         if len({result.setting.labels for result in found}) > 1:
             parts += [f"## {data}, by label ratio", *(f"![{name}]({name}.png)" for name in figures),
-                      cross_table(found, lambda result: result.setting.labels), CROSS_NOTE]
+                      cross_table(found, "labels"), CROSS_NOTE]
     return parts
 
 
@@ -95,14 +96,24 @@ def build_parser():
     parser.add_argument("--best", type=Path, metavar="YAML", nargs="?", const=BEST,
                         help="write each method's best setting, by validation, into this file, "
                         "which run.sh reads (conf/best.yaml)")
+    parser.add_argument("--readme", type=Path, nargs="?", const=Path("README.md"),
+                        help="instead of all this, write the results in --res into the marked part "
+                        "of this file (README.md), and their figures into figures/ of --res")
     parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
                         help="only CSVs with this in their name; * and ? stand for any characters")
     return parser
 
 
 def main(argv=None):
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.readme and (args.out or args.data or args.best or args.name_filter != "*"):
+        parser.error("--readme shows all runs: it goes with --res alone")
     try:
+        if args.readme:
+            write_readme(args.readme, args.res)
+            print(f"wrote {args.readme}")
+            return 0
         results = read_results(args.res, args.name_filter)
         if not results:
             raise ValueError(f"no usable CSV in {args.res} with {args.name_filter!r} in its name: "

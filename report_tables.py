@@ -9,8 +9,8 @@ from results import best_of, mean_std, written
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
-CROSS_NOTE = ("Each cell: test accuracy at its setting best on validation, the number of seeds in "
-              "brackets, * where training is unfinished.")
+CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
+              "the number of seeds in brackets; * marks unfinished training.")
 
 
 def order(result):
@@ -87,9 +87,14 @@ def method_name(results):
     return name
 
 
+def chosen(results):
+    """The setting of one method that is best on validation, or None."""
+    return next(iter(best_of(results).values()), None)
+
+
 def best_cell(results):
     """Test accuracy and number of seeds at the setting best on validation, as text."""
-    best = next(iter(best_of(results).values()), None)
+    best = chosen(results)
     if best is None:
         lost = results and all(result.status.startswith("diverged") for result in results)
         return "diverged" if lost else "not chosen" if results else "-"
@@ -97,16 +102,28 @@ def best_cell(results):
     return f"{mean_std_text(*best.test)} ({seeds})" + "*" * is_partial(best)
 
 
-def cross_table(results, value_of):
-    """A Markdown table: a line per method, a column per value, test accuracies in between.
+def cross_table(results, column):
+    """A Markdown table: a line per method, test accuracies by one column of its settings.
 
-    Args: value_of: Result -> number, or None for the column "none".
+    Args: column: "ratio", or "labels", which tells the sampling ratios of its cells, too.
     """
+    def value_of(result):
+        return getattr(result.setting, column)
+
     values = sorted({value_of(result) for result in results}, key=lambda v: (v is not None, v or 0))
     rows = []
     for group in methods(results).values():
-        rows.append({"Method": method_name(group), **{
-            "none" if value is None else f"{value:g}":
-                best_cell([result for result in group if value_of(result) == value])
-            for value in values}})
+        parts = [[result for result in group if value_of(result) == value] for value in values]
+        cells = dict(zip(("none" if value is None else f"{value:g}" for value in values),
+                         map(best_cell, parts)))
+        if column != "ratio":
+            cells["Sampling ratio"] = ratios_text([chosen(part) for part in parts if part])
+        rows.append({"Method": method_name(group), **cells})
     return markdown(rows)
+
+
+def ratios_text(results):
+    """The sampling ratio of these results, or all of them where they differ; None: not chosen."""
+    texts = ["-" if result is None or result.setting.ratio is None else f"{result.setting.ratio:g}"
+             for result in results]
+    return texts[0] if len(set(texts)) == 1 else ", ".join(texts)
