@@ -1,107 +1,21 @@
-"""Choose the best settings by validation and draw the report's figures; matplotlib loads on use."""
+"""Draw the figures of a report; bars and heat maps are here."""
 
 import math
-import statistics
-from typing import NamedTuple
 
 from files import whole
-
-
-class Look(NamedTuple):
-    """How one method is drawn; hatch, marker and line keep it apart in grey."""
-    label: str
-    colour: str
-    hatch: str
-    marker: str
-    line: object
-
-
-# Colours: Okabe & Ito 2008, "Color Universal Design"; the lighter one of a pair is fine-tuned.
-LOOKS = {
-    "SelfSupervisedPretrained":
-        Look("Self-supervised\npre-training,\nlinear", "#0072B2", "//", "o", "-"),
-    "SelfSupervisedPretrainedFinetune":
-        Look("Self-supervised\npre-training,\nfine-tuned", "#56B4E9", "\\\\", "s", "--"),
-    "SupervisedPretrained":
-        Look("Supervised\npre-training,\nlinear", "#D55E00", "xx", "^", "-."),
-    "SupervisedPretrainedFinetune":
-        Look("Supervised\npre-training,\nfine-tuned", "#E69F00", "..", "D", ":"),
-    "Supervised": Look("Supervised\nfrom scratch", "#009E73", "", "v", (0, (6, 1, 1, 1, 1, 1))),
-}
-STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spines.top": False,
-         "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
-         "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
-         "legend.frameon": False, "legend.title_fontsize": 7, "legend.handlelength": 3.4,
-         "lines.linewidth": 1.4, "lines.markersize": 4.5, "lines.markeredgecolor": "black",
-         "lines.markeredgewidth": 0.5, "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
-WIDTH = 6.8  # inches: the text width of a two-column paper
-DPI = 300
-
-
-def written(rows, name):
-    """The finite numbers of one column; cells that are empty or NaN are left out."""
-    return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
-
-
-def mean_std(values):
-    """(mean, sample standard deviation); each None where there are too few values."""
-    return (statistics.fmean(values) if values else None,
-            statistics.stdev(values) if len(values) > 1 else None)
-
-
-def best_of(results):
-    """{model type: its Result with the best validation accuracy (the first of equals)}.
-
-    Diverged ones do not count; without validation accuracies only a single setting is the best.
-    """
-    best = {}
-    for model_type in sorted({result.setting.model_type for result in results}):
-        able = [result for result in results if result.setting.model_type == model_type
-                and not result.status.startswith("diverged")]
-        judged = [result for result in able if result.val[0] is not None]
-        if judged:
-            best[model_type] = max(judged, key=lambda result: result.val[0])
-        elif len(able) == 1:
-            best[model_type] = able[0]
-    return best
-
-
-def look_of(model_type):
-    """The Look of a method; one that LOOKS does not know is black under its own name."""
-    return LOOKS.get(model_type) or Look(model_type, "#000000", "++", "P", (0, (1, 1)))
-
-
-def in_order(best):
-    """The (model type, Result) pairs of a dict, in the order of LOOKS, unknown methods last."""
-    return sorted(best.items(), key=lambda item: [*LOOKS, item[0]].index(item[0]))
-
-
-def is_partial(result):
-    return result.status.startswith("unfinished")
-
-
-def line_label(model_type, results):
-    """A method's label for a legend, with an asterisk where a training it shows is unfinished."""
-    return look_of(model_type).label.replace("\n", " ") + "*" * any(map(is_partial, results))
+from report_lines import draw_curves, draw_labels, draw_ratio
+from report_style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
+                          new_axes)
+from results import best_of
 
 
 def is_lost(result, kind):
     return result.status.startswith("diverged") or getattr(result, kind)[0] is None
 
 
-def new_axes(height, title, width=WIDTH, **grid):
-    """A figure without pyplot's global state, sizes in inches, and its axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    return figure, figure.subplots(**grid)
-
-
-def bar_label(model_type, result):
+def bar_label(result):
     """A method, padded to three lines, and below it its setting."""
-    label, setting = look_of(model_type).label, result.setting
+    label, setting = label_of([result]), result.setting
     ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
     return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}, lr {setting.lr:g}\n"
             f"batch {setting.batch_size}\nseeds {len(result.runs)}" + ratio)
@@ -121,21 +35,13 @@ def draw_best(results, title):
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
                       (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
-    axes.set_xticks(range(len(bars)), [bar_label(name, result) for name, result in bars])
+    axes.set_xticks(range(len(bars)), [bar_label(result) for _, result in bars])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("Test accuracy (fraction)")
     axes.margins(y=0.12)
     axes.grid(visible=False, axis="x")
     figure.supxlabel(footnote([result for _, result in bars]), fontsize=7)
     return figure
-
-
-def footnote(results, spread="error bars", notes=()):
-    """What the error bars or bands (`spread`) and asterisks of a figure mean, after its notes."""
-    notes = [*notes, *["* training unfinished"] * any(map(is_partial, results))]
-    if spread and any(result.test[1] for result in results):
-        notes.append(f"{spread}: ± sample standard deviation over seeds")
-    return "; ".join(notes)
 
 
 def grid_panels(results):
@@ -206,98 +112,42 @@ def draw_panel(axes, panel, kind, colours, best):
     axes.grid(visible=False)
 
 
-def draw_ratio(results, title):
-    """Test accuracy by pre-training sample ratio; None unless a method has two ratios."""
-    ratios = sorted({r.setting.ratio for r in results if r.setting.ratio is not None})
-    lines = {}
-    for ratio in ratios:
-        for name, result in best_of([r for r in results if r.setting.ratio == ratio]).items():
-            if result.test[0] is not None:
-                lines.setdefault(name, []).append(result)
-    lines = {name: points for name, points in lines.items() if len(points) > 1}
-    if not lines:
-        return None
-    figure, axes = new_axes(3.3, f"At each ratio, the setting best on validation, {title}")
-    for name, points in in_order(lines):
-        look = look_of(name)
-        where, means = [r.setting.ratio for r in points], [r.test[0] for r in points]
-        axes.plot(where, means, color=look.colour, marker=look.marker, linestyle=look.line,
-                  label=line_label(name, points))
-        axes.errorbar(where, means, [r.test[1] or math.nan for r in points], fmt="none",
-                      ecolor="black", elinewidth=0.8, capsize=5, zorder=1)
-    others = best_of([r for r in results if r.setting.ratio is None
-                      and r.setting.model_type not in lines])
-    for name, result in in_order(others):
-        if result.test[0] is not None:
-            axes.axhline(result.test[0], color=look_of(name).colour, linestyle=look_of(name).line,
-                         label=line_label(name, [result]))
-    axes.set_xscale("log" if ratios[0] > 0 else "linear")
-    axes.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
-    axes.minorticks_off()
-    axes.set(xlabel="Pre-training sample ratio (fraction of the images)",
-             ylabel="Test accuracy (fraction)")
-    figure.legend(loc="outside lower center", ncols=2,
-                  title=footnote([*sum(lines.values(), []), *others.values()]))
-    return figure
-
-
-def curve(result, column):
-    """(epochs, means, deviations) of one column over the epochs that every seed has."""
-    by_seed = [{row["epoch"]: row[column] for row in run.rows if written([row], column)}
-               for run in result.runs]
-    epochs = sorted(set.intersection(*map(set, by_seed)))
-    pairs = [mean_std([seed[epoch] for seed in by_seed]) for epoch in epochs]
-    return epochs, [mean for mean, _ in pairs], [std or 0 for _, std in pairs]
-
-
-def draw_curves(results, title):
-    """Accuracy by epoch, a line per method at its best; None if no line has two epochs."""
-    best = in_order(best_of(results))
-    column, word = (("val_accuracy", "Validation") if all(r.val[0] is not None for _, r in best)
-                    else ("test_accuracy", "Test"))
-    lines = [(line_label(name, [result]), look_of(name), curve(result, column))
-             for name, result in best]
-    if not any(len(epochs) > 1 for *_, (epochs, *_) in lines):
-        return None
-    figure, axes = new_axes(3.4, f"Learning curves at the setting best on validation, {title}")
-    for label, look, (epochs, means, deviations) in lines:
-        axes.plot(epochs, means, color=look.colour, linestyle=look.line, marker=look.marker,
-                  markevery=max(1, len(epochs) // 10), label=label)
-        axes.fill_between(epochs, [m - d for m, d in zip(means, deviations)],
-                          [m + d for m, d in zip(means, deviations)],
-                          color=look.colour, alpha=0.2, linewidth=0)
-    axes.set(xlabel="Epoch", ylabel=f"{word} accuracy (fraction)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside lower center", ncols=2,
-                  title=footnote([result for _, result in best], "bands"))
-    return figure
-
-
 def write_all(results, title, folder, suffix=""):
-    """Draw one dataset's figures as PNG and SVG, the same bytes for the same results.
-
-    Returns: the names written, without ending. Where a figure has nothing to show, an older one
-        of its name is removed.
-    """
-    import matplotlib
-    names, tasks = [], [
-        ("best", draw_best, results, title), ("ratio", draw_ratio, results, title),
-        ("curves", draw_curves, results, title)]
+    """Draw the figures of one dataset and label ratio. Returns: as of `save`."""
+    tasks = [("best", draw_best, results, title), ("ratio", draw_ratio, results, title),
+             ("curves", draw_curves, results, title)]
     for model_type in sorted({result.setting.model_type for result in results}):
         part = [result for result in results if result.setting.model_type == model_type]
-        tasks.append((f"heatmap_{model_type}", draw_heatmap, part,
-                      f"{title}: {line_label(model_type, ())}"))
+        name = look_of(model_type).label.replace("\n", " ")
+        tasks.append((f"heatmap_{model_type}", draw_heatmap, part, f"{title}: {name}"))
+    return save([(name + suffix, *task) for name, *task in tasks], folder)
+
+
+def write_labels(results, title, folder):
+    """Draw one dataset's figure over label ratios. Returns: as of `save`."""
+    return save([(f"labels_{title}", draw_labels, results, title)], folder)
+
+
+def save(tasks, folder, endings=("png", "svg")):
+    """Draw figures, the same bytes for the same results.
+
+    Args: tasks: (name without ending, function, its results, its title).
+    Returns: the names written. Where a figure has nothing to show, an older one of its name is
+        removed.
+    """
+    import matplotlib
+    names, metadata = [], {"png": {"Software": None}, "svg": {"Date": None}}
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         for name, draw, part, heading in tasks:
             figure = draw(part, heading)
-            for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-                path = folder / f"{name}{suffix}.{ending}"
+            for ending in endings:
+                path = folder / f"{name}.{ending}"
                 if figure:
                     with whole(path, "wb") as file:
-                        figure.savefig(file, format=ending, metadata=metadata)
+                        figure.savefig(file, format=ending, metadata=metadata[ending])
                 else:
                     path.unlink(missing_ok=True)
-            names += [name + suffix] * bool(figure)
+            names += [name] * bool(figure)
     return names

@@ -11,7 +11,7 @@ import yaml
 
 import checkpoint
 import pretrain
-import report
+import results
 import train
 import utils
 from functions import MODEL_TYPES
@@ -61,7 +61,7 @@ class Cell:
     def rows(self):
         """The whole rows of its CSV; none where there is no such file."""
         try:
-            return report.read_rows(self.csv, COLUMNS[self.program])[0]
+            return results.read_rows(self.csv, COLUMNS[self.program])[0]
         except (OSError, ValueError):
             return []
 

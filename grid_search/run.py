@@ -11,7 +11,7 @@ import sys
 import time
 from typing import NamedTuple
 
-import report
+import results
 import utils
 from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
@@ -127,7 +127,7 @@ class Grid:
 
     def _note(self, cell, state):
         self.outcomes[cell] = state
-        chosen = report.choose_epoch(cell.rows()) if state == "finished" else None
+        chosen = results.choose_epoch(cell.rows()) if state == "finished" else None
         if chosen and (chosen.get("val_accuracy") or -1) > self.best[0]:
             self.best = chosen["val_accuracy"], cell
 

@@ -1,12 +1,20 @@
-"""Every command in the README parses."""
+"""README.md: every command parses, every flag is explained, the results are those in res/."""
 
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
+import pretrain
+import report
+import results
+import train
 import utils
 
 ROOT = Path(__file__).parent.parent
@@ -29,3 +37,82 @@ def test_command_parses(command):
 def test_every_flag_is_explained():
     text = (ROOT / "README.md").read_text()
     assert [name for name in utils.ARGUMENTS if f"`--{name.replace('_', '-')}`" not in text] == []
+
+
+def tracked():
+    """The files of res/ that are under version control; all where there is none. What a user has trained beside them
+    is not in the README."""
+    try:
+        done = subprocess.run(["git", "ls-files", "-z", "res", "README.md"], cwd=ROOT, capture_output=True, text=True)
+        names = done.stdout.split("\0")
+    except OSError:
+        names = []
+    if "README.md" not in names:
+        return [path for path in ROOT.glob("res/**/*") if path.is_file()]
+    return [ROOT / name for name in names if name.startswith("res/")]
+
+
+TRACKED = tracked()
+EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent == ROOT / "res"]
+
+
+def draws_the_same():
+    """Whether figures come out here as they were committed: matplotlib is the one that draws them."""
+    pin = f'matplotlib=={matplotlib.__version__}; python_version >= "3.11"'
+    return sys.version_info >= (3, 11) and pin in (ROOT / "requirements.txt").read_text().splitlines()
+
+
+def test_results_and_figures_are_what_report_py_writes(tmp_path):
+    (tmp_path / "res").mkdir()
+    for path in TRACKED:
+        if path.parent == ROOT / "res":
+            shutil.copy(path, tmp_path / "res")
+    shutil.copy(ROOT / "README.md", tmp_path)
+    assert report.main(["--res", str(tmp_path / "res"), "--readme", str(tmp_path / "README.md")]) == 0
+    assert (tmp_path / "README.md").read_bytes() == (ROOT / "README.md").read_bytes(), "run report.py --readme"
+
+    committed = {path.name: path.read_bytes() for path in TRACKED if path.parent == ROOT / "res" / "figures"}
+    drawn = {path.name: path.read_bytes() for path in tmp_path.glob("res/figures/*")}
+    assert set(drawn) == set(committed)
+    if draws_the_same():
+        assert [name for name in drawn if drawn[name] != committed[name]] == [], "run report.py --readme"
+
+
+def rerun_name(command):
+    """The name of the CSV that a command would write, from its options alone."""
+    words = shlex.split(command)
+    place = next(k for k, word in enumerate(words) if Path(word).name in ("pretrain.py", "train.py"))
+    pretraining = Path(words[place]).name == "pretrain.py"
+    args = (pretrain if pretraining else train).parse(words[place + 1:])
+    if pretraining:
+        ratio = args.sample_ratio
+    elif args.pretrained_model_path:  # <model type>/<run>/last.pth
+        source = results.parse_name("pretrain_" + "_".join(args.pretrained_model_path.parts[-3:-1]))[0]
+        ratio = source.ratio
+    else:
+        ratio = None
+    run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
+                         getattr(args, "label_ratio", 1.0), args.seed)
+    return "pretrain_" * pretraining + f"{args.model_type}_{run}"
+
+
+@pytest.mark.parametrize("command, name", [
+    ("OMP_NUM_THREADS=2 python pretrain.py --lr 1e-3 --batch-size 256 --sample-ratio 0.30 --seed 2",
+     "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.001-bs256-ratio0.3-seed2"),
+    ("torchrun --nproc-per-node 2 ./train.py --model-type SupervisedPretrained --label-ratio 0.01 --optimizer adam "
+     "--pretrained-model-path 'x y/checkpoint/SupervisedPretraining/imagenet-sgd-lr0.1-bs64-ratio1/last.pth'",
+     "SupervisedPretrained_cifar100-adam-lr0.1-bs128-ratio1-labels0.01"),
+    ("python train.py --model-type SupervisedPretrained", "SupervisedPretrained_cifar100-sgd-lr0.1-bs128")])
+def test_a_command_tells_the_name_of_its_csv(command, name):
+    assert rerun_name(command) == name
+
+
+def test_every_csv_in_res_has_the_command_that_reruns_it():
+    wrong = {}
+    for path in EVIDENCE:
+        config = results.read_config(path.with_suffix(".yml"))
+        if path.with_suffix(".yml") not in TRACKED or "command" not in config:
+            wrong[path.name] = "no YAML file with its command beside it"
+        elif rerun_name(config["command"]) != path.stem:
+            wrong[path.name] = f"another run than {config['command']}"
+    assert wrong == {}

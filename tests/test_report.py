@@ -11,33 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import report
-from report_figures import LOOKS
+import results
+from report_style import LOOKS
+from tests.csv_runs import NAME, epoch, write_run
 
-NAME = "Supervised_cifar100-sgd-lr0.1-bs128"
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def write_run(res, name, epochs, planned=None, columns=report.TRAIN_COLUMNS):
-    """A CSV with one row for each dict of `epochs`, and the config.yml of its run if planned."""
-    res.mkdir(parents=True, exist_ok=True)
-    rows = [{"epoch": number, "train_loss": 1.0, "seconds": 30.0, **epoch}
-            for number, epoch in enumerate(epochs, start=1)]
-    with open(res / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    if planned:
-        folder = res.parent / "checkpoint" / name.removeprefix("pretrain_").replace("_", "/", 1)
-        folder.mkdir(parents=True)
-        (folder / "config.yml").write_text(f"warmup_epochs: 7\nepochs: {planned}\nlr: 0.1\n")
-    return res / f"{name}.csv"
-
-
-def epoch(val, test, **more):
-    return {"val_accuracy": val, "test_accuracy": test, **more}
 
 
 def table(res, *arguments):
@@ -50,7 +29,7 @@ def table(res, *arguments):
 @pytest.fixture
 def res(tmp_path, monkeypatch):
     """A folder for CSVs, for tests that need no figures: drawing takes most of a report's time."""
-    monkeypatch.setattr(report.report_figures, "write_all", lambda *_: [])
+    monkeypatch.setattr(report.report_figures, "save", lambda *_: [])
     return tmp_path / "res"
 
 
@@ -77,16 +56,6 @@ def test_without_validation_the_last_epoch_counts(res):
     write_run(res, NAME, [epoch(None, 0.9), epoch(None, 0.5)])
     row, = table(res)
     assert (row["test_accuracy"], row["val_accuracy"], row["chosen_epochs"]) == ("0.5", "", "2")
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_best_setting_ignores_the_test_set(res, order):
-    names = [NAME, NAME.replace("lr0.1", "lr0.2")]
-    write_run(res, names[order[0]], [epoch(0.7, 0.1)])
-    write_run(res, names[order[1]], [epoch(0.6, 0.9)])
-    runs = report.read_runs(res, "*")
-    best = report.best_of([report.summarise(run.setting, [run]) for run in runs])
-    assert best["Supervised"].test[0] == 0.1
 
 
 def test_a_tie_on_validation_is_not_broken_by_the_test_set(res, capsys):
@@ -122,20 +91,7 @@ def test_other_label_and_sample_ratios_are_other_settings(res):
         write_run(res, NAME + ending, [epoch(0.5, 0.5)])
     assert len(table(res)) == 5
     assert "## cifar100, label ratio 0.1\n" in (res / "report/results.md").read_text("utf-8")
-
-
-def test_status_done_unfinished_diverged(res):
-    write_run(res, NAME, [epoch(0.5, 0.5)] * 3, planned=3)
-    write_run(res, NAME + "-ratio0.1", [epoch(0.5, 0.4)] * 2, planned=3)
-    write_run(res, NAME + "-ratio0.2", [epoch(0.5, 0.3), epoch(0.9, 0.9, val_loss=math.nan)])
-    write_run(res, NAME + "-ratio0.3", [epoch(0.01, 0.01, train_loss=math.inf)])
-    write_run(res, NAME + "-seed1", [epoch(0.5, 0.5)] * 2, planned=3)
-    rows = table(res)
-    assert [row["status"] for row in rows] == ["unfinished (1 of 2)", "unfinished", "diverged",
-                                               "diverged"]
-    assert [row["test_accuracy"] for row in rows] == ["0.5", "0.4", "0.3", ""]
-    assert [row["epochs_done"] + "/" + row["epochs_planned"] for row in rows] == ["2/3", "2/3",
-                                                                                  "2/2", "1/1"]
+    assert "## cifar100, by label ratio\n" in (res / "report/results.md").read_text("utf-8")
 
 
 def test_a_diverged_setting_is_never_the_best(res, capsys):
@@ -150,32 +106,8 @@ def test_rows_are_sorted_by_test_accuracy(study):
     assert len(accuracies) == 28 and accuracies == sorted(accuracies, reverse=True)
 
 
-@pytest.mark.parametrize("damage, last_epoch, complaint", [
-    (lambda text: text[:-20], 2, "half-written"),
-    (lambda text: text[:-2], 2, "half-written"),
-    (lambda text: text.replace("\n2,", "\n2,x"), 1, "line 3"),
-    (lambda text: text.replace("0.25", "25.0"), 2, "test_accuracy 25.0 is no fraction"),
-    (lambda text: text + "4,0.1\n", 3, "2 of 11 cells")])
-def test_a_damaged_csv_is_used_as_far_as_whole_rows_go(res, capsys, damage, last_epoch, complaint):
-    path = write_run(res, NAME, [epoch(0.5, 0.5), epoch(0.6, 0.6), epoch(0.7, 0.25)])
-    path.write_bytes(damage(path.read_bytes().decode()).encode())
-    row, = table(res)
-    error = capsys.readouterr().err
-    assert row["epochs_done"] == str(last_epoch)
-    assert complaint in error and path.name in error and error.count("\n") == 1
-
-
-def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
-    path = write_run(res, NAME, [epoch(0.5, 0.5), epoch(0.9, 0.9)])
-    text = path.read_text()
-    path.write_text(text + text.splitlines()[2].replace("0.9", "0.6") + "\n")
-    row, = table(res)
-    assert (row["test_accuracy"], row["epochs_done"]) == ("0.6", "2")
-    assert row["seconds_per_run"] == "60.0"
-
-
 @pytest.mark.parametrize("name, content", [
-    (NAME, b""), (NAME, b"a,b\n1,2\n"), (NAME, ",".join(report.TRAIN_COLUMNS).encode() + b"\n"),
+    (NAME, b""), (NAME, b"a,b\n1,2\n"), (NAME, ",".join(results.TRAIN_COLUMNS).encode() + b"\n"),
     (NAME, b"\xff\xfe\x00\x01"), ("notes", b"a,b\n1,2\n"), (NAME + "-extra", b"a\n"),
     (NAME.replace("0.1", "1.2.3"), b"a\n"), ("pretrain_" + NAME, b"epoch,loss\n1,2\n")])
 def test_foreign_files_are_named_and_skipped(res, capsys, name, content):
@@ -208,24 +140,12 @@ def test_pretraining_runs_have_a_table_of_their_own(res, tmp_path, capsys):
     rows = [{"loss": 4.0, "contrast_accuracy": 0.2, "knn_accuracy": 0.3},
             {"loss": 3.0, "contrast_accuracy": 0.25, "knn_accuracy": 0.35}]
     write_run(res, "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.0001-bs128-ratio0.1",
-              rows, 9, report.PRETRAIN_COLUMNS)
+              rows, 9, results.PRETRAIN_COLUMNS)
     assert report.main(["--res", str(res), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     for cell in ("SelfSupervisedPretraining, imagenet", "3.0000", "0.2500", "0.3500", "2/9"):
         assert cell in text
     assert (tmp_path / "out/report/results.md").exists()
-
-
-@pytest.mark.parametrize("stem, expected", [
-    ("Supervised_cifar100-sgd-lr1e-05-bs32",
-     (False, "cifar100", 1.0, "Supervised", "sgd", 1e-05, 32, None, 0)),
-    ("pretrain_SelfSupervisedPretraining_stl10-adamw-lr0.0003-bs256-ratio0.05-seed12",
-     (True, "stl10", 1.0, "SelfSupervisedPretraining", "adamw", 0.0003, 256, 0.05, 12)),
-    ("Supervised_my-own_photos-sgd-lr1-bs8-ratio1.0-labels1e-02-seed0",
-     (False, "my-own_photos", 0.01, "Supervised", "sgd", 1.0, 8, 1.0, 0))])
-def test_run_names(stem, expected):
-    setting, seed, run = report.parse_name(stem)
-    assert (*setting, seed) == expected and stem.endswith("_" + run)
 
 
 def test_figures_are_written_linked_and_the_same_every_time(study, tmp_path):
@@ -286,7 +206,7 @@ def test_the_whole_study_prints_best_first(res, capsys):
     wanted = sorted(names, key=lambda name: -accuracy[name])
     assert [float(row["test_accuracy"]) for row in rows] == [accuracy[name] for name in wanted]
     for row, name in zip(rows, wanted):
-        setting, _, _ = report.parse_name(name)
+        setting, _, _ = results.parse_name(name)
         assert (row["setting"], row["optimizer"], float(row["learning_rate"]), int(row["batch_size"])) == \
             (setting.model_type, setting.optimizer, setting.lr, setting.batch_size)
     printed = [line for line in capsys.readouterr().out.splitlines() if "0.8045" in line][0]

@@ -1,0 +1,206 @@
+"""The results section of README.md, written from the CSVs and YAML files in res/ alone."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import report_figures
+import report_lines
+from files import whole
+from report_style import methods
+from report_tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
+                           markdown, method_name)
+from results import parse_name, read_results, written
+
+START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
+NOTHING = "No results yet."
+DEMO = "digits"  # the dataset of run.sh demo, whose runs are no results
+SOURCE = ("`python report.py --readme` writes this section and its figures from the CSVs in "
+          "`res/`. The YAML file beside each CSV holds all settings of its run and the command "
+          "that reruns it.")
+PRETRAININGS = {"SelfSupervisedPretraining": "Self-supervised (SimCLR)",
+                "SupervisedPretraining": "Supervised"}
+FIGURES = {"best": (report_figures.draw_best, "Test accuracy of each method at its best"),
+           "curves": (report_lines.draw_curves, "Learning curves"),
+           "ratio": (report_lines.draw_ratio, "Test accuracy by sample ratio"),
+           "labels": (report_lines.draw_labels, "Test accuracy by label ratio")}
+
+
+def write_readme(path, res):
+    """Bring the results in `res` into the file at `path`, and their figures into `res`/figures.
+
+    Raises: ValueError where the file lacks the two marks, OSError.
+    """
+    text = path.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    old, end, after = rest.partition(END)
+    if not (start and end) or START in old + after or END in before + after:
+        raise ValueError(f"{path}: expected {START} and below it {END}, once each")
+    results = [result for result in read_results(res) if result.setting.data != DEMO]
+    folder = res / "figures"
+    names = draw(results, folder) if results else []
+    for figure in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in names}:
+        figure.unlink()
+    link = Path(os.path.relpath(folder, path.parent)).as_posix()
+    section = results_section(results, names, link) if results else NOTHING
+    with whole(path, encoding="utf-8") as file:
+        file.write(f"{before}{START}\n{section}\n{END}{after}")
+
+
+def by_data(results):
+    """{data: its training results}, sorted."""
+    trained = [result for result in results if not result.setting.pretraining]
+    return {data: [result for result in trained if result.setting.data == data]
+            for data in sorted({result.setting.data for result in trained})}
+
+
+def with_all_labels(results):
+    return [result for result in results if result.setting.labels == 1]
+
+
+def draw(results, folder):
+    """Draw the figures of every dataset as PNG. Returns: their names without ending."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tasks = [(f"{data}_{name}", function, found if name == "labels" else with_all_labels(found),
+              data) for data, found in by_data(results).items()
+             for name, (function, _) in FIGURES.items()]
+    return report_figures.save(tasks, folder, ("png",))
+
+
+def results_section(results, names, link):
+    """The Markdown between the marks. Args: names: of the figures; link: to their folder."""
+    parts = [scale(results), f"{SELECTION} {CROSS_NOTE}"]
+    for data, found in by_data(results).items():
+        figures = {name: f"![{text}]({link}/{data}_{name}.png)"
+                   for name, (_, text) in FIGURES.items() if f"{data}_{name}" in names}
+        parts += dataset_parts(data, found, figures)
+    pretrained = [result for result in results if result.setting.pretraining]
+    parts += pretraining_parts(pretrained) if pretrained else []
+    return "\n\n".join([*parts, SOURCE])
+
+
+def dataset_parts(data, results, figures):
+    """The Markdown of one dataset. Args: figures: {name: its link}."""
+    def shown(*names):
+        return [figures[name] for name in names if name in figures]
+
+    parts, full = [f"### {data}"], with_all_labels(results)
+    if full:
+        parts += ["Each method at its best on validation over all its settings and sampling "
+                  "ratios, with all labels. Times are of the epochs of one run: without "
+                  "pre-training, and without the features that a frozen backbone gives once.",
+                  best_table(full), *shown("best", "curves")]
+    if len({result.setting.ratio for result in full} - {None}) > 1:
+        parts += ["By sampling ratio, the share of the images that pre-training saw:",
+                  cross_table(full, "ratio"), *shown("ratio")]
+    if len({result.setting.labels for result in results}) > 1:
+        parts += ["By label ratio, the share of the labelled training images, each at its best on "
+                  "validation over sampling ratios, too:",
+                  cross_table(results, "labels"), *shown("labels")]
+    return parts
+
+
+def best_table(results):
+    """A Markdown table with a line for each method."""
+    rows = []
+    for group in methods(results).values():
+        best = chosen(group)
+        row = cells(best or group[0])
+        if best is None:
+            row = {**dict.fromkeys(row, "-"), "Status": best_cell(group)}
+        rows.append({"Method": method_name(group), **row})
+    return short_table(rows)
+
+
+def short_table(rows):
+    """Rows of `cells` as a Markdown table without what says nothing here."""
+    dull = ["Setting", *["Status"] * all(row["Status"] == "done" for row in rows)]
+    return markdown([{name: row[name] for name in row if name not in dull} for row in rows])
+
+
+def pretraining_parts(results):
+    """The Markdown of the pre-trainings."""
+    rows, probes = [], set()
+    results = sorted(results, key=lambda r: r.setting._replace(ratio=r.setting.ratio or 0))
+    for setting, result in ((result.setting, result) for result in results):
+        name = PRETRAININGS.get(setting.model_type, setting.model_type)
+        rows.append({"Pre-training": f"{name}, {setting.data}", **cells(result)})
+        probes |= {str(run.config.get("knn_data") or setting.data) for run in result.runs}
+    return ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "
+            "with labels. k-NN accuracy: of the frozen features, on training images of "
+            f"{listing(probes)}.", short_table(rows)]
+
+
+def scale(results):
+    """A line on how large all this is, from the settings beside the CSVs."""
+    runs = [run for result in results for run in result.runs]
+    seconds = sum(sum(written(run.rows, "seconds")) for run in runs)
+    known = [run.config for run in runs if run.config]
+    machines = Counter(map(machine, known))
+    parts = [f"**Scale.** {counted(len(runs), 'run')}, {clock(seconds)} (h:mm:ss) of epochs in all"]
+    parts += [f"{word} on {listing(data)}: {listing(epochs)} epochs at {listing(sizes, ' px')}"
+              for word, data, epochs, sizes in extents(runs)]
+    parts.append("; ".join(name + f": {counted(count, 'run')}" * (len(machines) > 1)
+                           for name, count in sorted(machines.items())))
+    for word, values in (("PyTorch", map(torch_version, known)), ("Commit", map(commit, known))):
+        found = set(values) - {""}
+        parts += [f"{word} {listing(found)}"] if found else []
+    if len(known) < len(runs):
+        parts.append(f"{counted(len(runs) - len(known), 'run')} without settings beside their CSV")
+    return ". ".join(filter(None, parts)) + "."
+
+
+def torch_version(config):
+    versions = config.get("versions")
+    return str(versions.get("torch", "")) if isinstance(versions, dict) else ""
+
+
+def commit(config):
+    """The short commit of a run, with + where files were changed; "" where it is unknown."""
+    text = str(config.get("commit") or "")
+    return text[:7] + "+" * text.endswith("+")
+
+
+def extents(runs):
+    """[("Pre-training" or "Training", datasets, planned epochs, sizes of input)] as sets."""
+    sizes = {run.setting: run.config.get("image_size") for run in runs if run.setting.pretraining}
+    found = []
+    for word, pretraining in (("Pre-training", True), ("Training", False)):
+        some = [run for run in runs if run.setting.pretraining == pretraining]
+        if some:
+            found.append((word, {run.setting.data for run in some}, {run.planned for run in some},
+                          {input_size(run, sizes) for run in some}))
+    return found
+
+
+def input_size(run, sizes):
+    """px a side, or "default size" where it is not written. Args: sizes: of the pre-trainings."""
+    size = run.config.get("image_size")
+    if size is None and run.config.get("pretrained_model_path"):
+        parts = Path(str(run.config["pretrained_model_path"])).parts[-3:-1]
+        try:
+            size = sizes.get(parse_name("pretrain_" + "_".join(parts))[0])
+        except ValueError:
+            size = None  # weights from elsewhere
+    return size if isinstance(size, int) else "default size"
+
+
+def machine(config):
+    """Where a run took place."""
+    counts = [counted(config[name], word) for name, word, usual in
+              (("threads", "thread", 0), ("processes", "process", 1))
+              if isinstance(config.get(name), int) and config[name] != usual]
+    name = str(config.get("machine") or "unknown machine")
+    return name + f" ({', '.join(counts)})" * bool(counts)
+
+
+def counted(number, word):
+    """`1 run`, `2 runs`."""
+    return f"{number} {word}" + ("es" if word.endswith("s") else "s") * (number != 1)
+
+
+def listing(values, unit=""):
+    """`1, 5 and 20`: numbers by size, each with its unit, before words."""
+    ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
+    *texts, last = [value if isinstance(value, str) else f"{value}{unit}" for value in ordered]
+    return ", ".join(texts) + " and " * bool(texts) + last

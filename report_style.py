@@ -1,0 +1,96 @@
+"""How the figures of a report look; matplotlib loads on use."""
+
+from typing import NamedTuple
+
+
+class Look(NamedTuple):
+    """How one method is drawn; hatch, marker and line keep it apart in grey. `imagenet`: its label
+    where it starts from ImageNet weights."""
+    label: str
+    colour: str
+    hatch: str
+    marker: str
+    line: object
+    imagenet: str = ""
+
+
+# Colours: Okabe & Ito 2008, "Color Universal Design"; the lighter one of a pair is fine-tuned.
+LOOKS = {
+    "SelfSupervisedPretrained":
+        Look("Self-supervised\npre-training,\nlinear", "#0072B2", "//", "o", "-"),
+    "SelfSupervisedPretrainedFinetune":
+        Look("Self-supervised\npre-training,\nfine-tuned", "#56B4E9", "\\\\", "s", "--"),
+    "SupervisedPretrained":
+        Look("Supervised\npre-training,\nlinear", "#D55E00", "xx", "^", "-.",
+             "ImageNet\nweights,\nlinear"),
+    "SupervisedPretrainedFinetune":
+        Look("Supervised\npre-training,\nfine-tuned", "#E69F00", "..", "D", ":",
+             "ImageNet\nweights,\nfine-tuned"),
+    "Supervised": Look("Supervised\nfrom scratch", "#009E73", "", "v", (0, (6, 1, 1, 1, 1, 1))),
+}
+STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spines.top": False,
+         "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
+         "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
+         "legend.frameon": False, "legend.title_fontsize": 7, "legend.handlelength": 3.4,
+         "lines.linewidth": 1.4, "lines.markersize": 4.5, "lines.markeredgecolor": "black",
+         "lines.markeredgewidth": 0.5, "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
+WIDTH = 6.8  # inches: the text width of a two-column paper
+DPI = 300
+
+
+def look_of(model_type):
+    """The Look of a method; one that LOOKS does not know is black under its own name."""
+    return LOOKS.get(model_type) or Look(model_type, "#000000", "++", "P", (0, (1, 1)))
+
+
+def in_order(best):
+    """The (model type, Result) pairs of a dict, in the order of LOOKS, unknown methods last."""
+    return sorted(best.items(), key=lambda item: [*LOOKS, item[0]].index(item[0]))
+
+
+def is_partial(result):
+    return result.status.startswith("unfinished")
+
+
+def from_imagenet(result):
+    """Whether a method's settings name no checkpoint though it can have one: ImageNet weights."""
+    return bool(look_of(result.setting.model_type).imagenet) and any(
+        run.config.get("pretrained_model_path", "") is None for run in result.runs)
+
+
+def methods(results):
+    """{(model type, from ImageNet weights): its results}, in the order of LOOKS."""
+    found = {}
+    for result in results:
+        found.setdefault((result.setting.model_type, from_imagenet(result)), []).append(result)
+    return dict(sorted(found.items(), key=lambda item: ([*LOOKS, item[0][0]].index(item[0][0]),
+                                                        item[0])))
+
+
+def label_of(results):
+    """The label of one method's results, in three lines."""
+    look = look_of(results[0].setting.model_type)
+    return look.imagenet if any(map(from_imagenet, results)) else look.label
+
+
+def line_label(results):
+    """The label for a legend, with an asterisk where a training it shows is unfinished."""
+    return label_of(results).replace("\n", " ") + "*" * any(map(is_partial, results))
+
+
+def new_axes(height, title, width=WIDTH, **grid):
+    """A figure without pyplot's global state, sizes in inches, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure, figure.subplots(**grid)
+
+
+def footnote(results, spread="error bars", notes=()):
+    """What the error bars or bands (`spread`) and asterisks of a figure mean, after its notes."""
+    notes = [*notes, *["* training unfinished"] * any(map(is_partial, results))]
+    if spread and any(result.test[1] for result in results):
+        notes.append(f"{spread}: ± sample standard deviation over seeds")
+    return "; ".join(notes)

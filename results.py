@@ -1,0 +1,209 @@
+"""Read the runs in res/: what a file's name says, its whole rows, the epoch validation chose."""
+
+import fnmatch
+import math
+import re
+import statistics
+import sys
+from typing import NamedTuple
+
+import yaml
+
+TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
+                 "test_accuracy test_top5_accuracy images_per_second seconds").split()
+PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
+                    "seconds").split()
+NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
+RUN_NAME = re.compile(
+    r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
+    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
+    rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
+CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
+
+
+class Setting(NamedTuple):
+    """What a run varies apart from its seed; `ratio` None means the run name has none."""
+    pretraining: bool
+    data: str
+    labels: float
+    model_type: str
+    optimizer: str
+    lr: float
+    batch_size: int
+    ratio: float | None
+
+
+class Run(NamedTuple):
+    """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
+    `config`: the settings in the YAML file beside it."""
+    setting: Setting
+    seed: int
+    rows: list
+    planned: int
+    config: dict
+
+
+class Result(NamedTuple):
+    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones."""
+    setting: Setting
+    runs: list
+    chosen: list
+    test: tuple
+    val: tuple
+    status: str
+
+
+def parse_name(stem):
+    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
+    match = RUN_NAME.fullmatch(stem)
+    if not match:
+        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
+                         "-bs<batch size>[-ratio<ratio>][-labels<ratio>][-seed<seed>]")
+    ratio = None if match["ratio"] is None else float(match["ratio"])
+    setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
+                      match["model_type"], match["optimizer"], float(match["lr"]),
+                      int(match["batch_size"]), ratio)
+    return setting, int(match["seed"] or 0), match["run"]
+
+
+def parse_row(header, line, columns):
+    """One CSV line as a dict column -> float or None (an empty cell); `epoch` is an int.
+
+    Raises: ValueError on a missing or non-numeric cell, epoch < 1, an accuracy outside [0, 1].
+    """
+    cells = line.split(",")
+    if len(cells) != len(header):
+        raise ValueError(f"{len(cells)} of {len(header)} cells")
+    row = {name: float(cell) if cell.strip() else None
+           for name, cell in zip(header, cells) if name in columns}
+    if row["epoch"] is None or row["epoch"] < 1 or not row["epoch"].is_integer():
+        raise ValueError(f"epoch {row['epoch']} is no whole number from 1")
+    for name, value in row.items():
+        if name.endswith("accuracy") and value is not None and (value < 0 or value > 1):
+            raise ValueError(f"{name} {value} is no fraction in [0, 1]")
+    return {**row, "epoch": int(row["epoch"])}
+
+
+def read_rows(path, columns):
+    """The whole rows of a CSV up to the first bad line, and a complaint about the rest or None.
+
+    A repeated epoch is a resumed run's: the rows written later count.
+    Raises: ValueError if the file is no text, has another header or no whole row; OSError.
+    """
+    *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
+    header = lines[0].split(",") if lines else []
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise ValueError(f"its header lacks {missing[0]}" if header else "it is empty")
+    rows, complaint = [], "the last line is half-written" if torn else None
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            row = parse_row(header, line, columns)
+        except ValueError as error:
+            complaint = f"line {number}: {error}"
+            break
+        while rows and rows[-1]["epoch"] >= row["epoch"]:
+            rows.pop()
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"no whole row ({complaint or 'only a header'})")
+    return rows, complaint
+
+
+def read_config(path):
+    """The settings in a run's YAML file; {} where it is absent, half-written or something else."""
+    try:
+        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
+            return {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def planned_epochs(config):
+    """The `epochs` of a run's settings, or None where they have no such number."""
+    epochs = config.get("epochs")
+    return epochs if type(epochs) is int and epochs > 0 else None
+
+
+def read_runs(folder, name_filter="*"):
+    """Every usable Run of a folder; what is not usable is named on stderr."""
+    runs = []
+    for path in sorted(folder.glob("*.csv")):
+        if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
+            continue
+        try:
+            setting, seed, run = parse_name(path.stem)
+            columns = PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS
+            rows, complaint = read_rows(path, columns)
+        except (ValueError, OSError) as error:
+            print(f"skipped {path}: {error}", file=sys.stderr)
+            continue
+        if complaint:
+            print(f"{path}: {complaint}; used up to epoch {rows[-1]['epoch']}", file=sys.stderr)
+        config = read_config(path.with_suffix(".yml"))
+        planned = planned_epochs(config) or planned_epochs(read_config(
+            folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
+        runs.append(Run(setting, seed, rows, planned or rows[-1]["epoch"], config))
+    return runs
+
+
+def diverged(row):
+    """Whether a loss of this row is NaN or infinite."""
+    return any(not math.isfinite(value) for name, value in row.items()
+               if name.endswith("loss") and value is not None)
+
+
+def choose_epoch(rows):
+    """Of the rows with finite losses the first best on validation, else the last; None if none."""
+    finite = [row for row in rows if not diverged(row)]
+    judged = [row for row in finite if written([row], "val_accuracy")]
+    return max(judged, key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
+
+
+def summarise(setting, runs):
+    """The seeds of one setting as a Result; its status is that of the run that went worst."""
+    chosen = [row for row in (choose_epoch(run.rows) for run in runs) if row]
+    states = ["diverged" if any(map(diverged, run.rows)) else
+              "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
+    worst = min(states, key=("diverged", "unfinished", "done").index)
+    share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
+    return Result(setting, runs, chosen, mean_std(written(chosen, "test_accuracy")),
+                  mean_std(written(chosen, "val_accuracy")), worst + share)
+
+
+def read_results(folder, name_filter="*"):
+    """The runs of a folder as Results, in the order of their files."""
+    by_setting = {}
+    for run in read_runs(folder, name_filter):
+        by_setting.setdefault(run.setting, []).append(run)
+    return list(map(summarise, by_setting, by_setting.values()))
+
+
+def written(rows, name):
+    """The finite numbers of one column; cells that are empty or NaN are left out."""
+    return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
+
+
+def mean_std(values):
+    """(mean, sample standard deviation); each None where there are too few values."""
+    return (statistics.fmean(values) if values else None,
+            statistics.stdev(values) if len(values) > 1 else None)
+
+
+def best_of(results):
+    """{model type: its Result with the best validation accuracy (the first of equals)}.
+
+    Diverged ones do not count; without validation accuracies only a single setting is the best.
+    """
+    best = {}
+    for model_type in sorted({result.setting.model_type for result in results}):
+        able = [result for result in results if result.setting.model_type == model_type
+                and not result.status.startswith("diverged")]
+        judged = [result for result in able if result.val[0] is not None]
+        if judged:
+            best[model_type] = max(judged, key=lambda result: result.val[0])
+        elif len(able) == 1:
+            best[model_type] = able[0]
+    return best

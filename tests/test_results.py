@@ -1,0 +1,94 @@
+"""results.py: what is read of a CSV, what is chosen, what is marked; on CSVs made here."""
+
+import math
+
+import pytest
+
+import results
+from tests.csv_runs import NAME, epoch, write_run
+
+
+@pytest.fixture
+def res(tmp_path):
+    return tmp_path / "res"
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_best_setting_ignores_the_test_set(res, order):
+    names = [NAME, NAME.replace("lr0.1", "lr0.2")]
+    write_run(res, names[order[0]], [epoch(0.7, 0.1)])
+    write_run(res, names[order[1]], [epoch(0.6, 0.9)])
+    best = results.best_of(results.read_results(res))
+    assert best["Supervised"].test[0] == 0.1
+
+
+def test_status_done_unfinished_diverged(res):
+    write_run(res, NAME, [epoch(0.5, 0.5)] * 3, planned=3)
+    write_run(res, NAME + "-ratio0.1", [epoch(0.5, 0.4)] * 2, planned=3)
+    write_run(res, NAME + "-ratio0.2", [epoch(0.5, 0.3), epoch(0.9, 0.9, val_loss=math.nan)])
+    write_run(res, NAME + "-ratio0.3", [epoch(0.01, 0.01, train_loss=math.inf)])
+    write_run(res, NAME + "-seed1", [epoch(0.5, 0.5)] * 2, planned=3)
+    found = results.read_results(res)
+    assert [result.status for result in found] == ["unfinished", "diverged", "diverged",
+                                                   "unfinished (1 of 2)"]
+    assert [result.test[0] for result in found] == [0.4, 0.3, None, 0.5]
+    assert [[run.planned for run in result.runs] for result in found] == [[3], [2], [1], [3, 3]]
+
+
+@pytest.mark.parametrize("damage, last_epoch, complaint", [
+    (lambda text: text[:-20], 2, "half-written"),
+    (lambda text: text[:-2], 2, "half-written"),
+    (lambda text: text.replace("\n2,", "\n2,x"), 1, "line 3"),
+    (lambda text: text.replace("0.25", "25.0"), 2, "test_accuracy 25.0 is no fraction"),
+    (lambda text: text + "4,0.1\n", 3, "2 of 11 cells")])
+def test_a_damaged_csv_is_used_as_far_as_whole_rows_go(res, capsys, damage, last_epoch, complaint):
+    path = write_run(res, NAME, [epoch(0.5, 0.5), epoch(0.6, 0.6), epoch(0.7, 0.25)])
+    path.write_bytes(damage(path.read_bytes().decode()).encode())
+    run, = results.read_runs(res)
+    error = capsys.readouterr().err
+    assert run.rows[-1]["epoch"] == last_epoch
+    assert complaint in error and path.name in error and error.count("\n") == 1
+
+
+def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
+    path = write_run(res, NAME, [epoch(0.5, 0.5), epoch(0.9, 0.9)])
+    text = path.read_text()
+    path.write_text(text + text.splitlines()[2].replace("0.9", "0.6") + "\n")
+    run, = results.read_runs(res)
+    assert [(row["epoch"], row["test_accuracy"]) for row in run.rows] == [(1, 0.5), (2, 0.6)]
+
+
+@pytest.mark.parametrize("stem, expected", [
+    ("Supervised_cifar100-sgd-lr1e-05-bs32",
+     (False, "cifar100", 1.0, "Supervised", "sgd", 1e-05, 32, None, 0)),
+    ("pretrain_SelfSupervisedPretraining_stl10-adamw-lr0.0003-bs256-ratio0.05-seed12",
+     (True, "stl10", 1.0, "SelfSupervisedPretraining", "adamw", 0.0003, 256, 0.05, 12)),
+    ("Supervised_my-own_photos-sgd-lr1-bs8-ratio1.0-labels1e-02-seed0",
+     (False, "my-own_photos", 0.01, "Supervised", "sgd", 1.0, 8, 1.0, 0))])
+def test_run_names(stem, expected):
+    setting, seed, run = results.parse_name(stem)
+    assert (*setting, seed) == expected and stem.endswith("_" + run)
+
+
+def test_planned_epochs_are_those_beside_the_csv_or_else_beside_the_checkpoint(res):
+    write_run(res, NAME, [epoch(0.5, 0.5)], planned=3)
+    assert results.read_runs(res)[0].planned == 3
+    (res / f"{NAME}.yml").write_text("machine: two cores\nepochs: 5\n")
+    run, = results.read_runs(res)
+    assert run.planned == 5 and run.config == {"machine": "two cores", "epochs": 5}
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"epochs: [1, 2", b"- 9", b"epochs: nine\n", b"epochs: 0\n", b"epochs: true\n", b"\xff\xfe\x00",
+    b"epochs: !!python/object/apply:os.abort []", b"epochs: !!int ''", b"epochs: !!timestamp x", b"[" * 9999,
+    b"epochs: 9\n" + b"#" * 2 ** 20])
+def test_a_foreign_yaml_file_is_ignored(res, content):
+    write_run(res, NAME, [epoch(0.5, 0.5)], planned=3)
+    (res / f"{NAME}.yml").write_bytes(content)
+    assert results.read_runs(res)[0].planned == 3
+
+
+def test_a_folder_in_place_of_a_yaml_file_is_ignored(res):
+    write_run(res, NAME, [epoch(0.5, 0.5)])
+    (res / f"{NAME}.yml").mkdir()
+    assert results.read_runs(res)[0].planned == 1
