@@ -11,8 +11,7 @@ from conf.best import BEST, write_best
 from files import whole
 from report_readme import write_readme
 from report_tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
-from results import (TRAIN_COLUMNS, best_of, diverged, parse_name, read_results,
-                     read_rows)  # some for tests/test_properties.py alone
+from results import best_of, read_results
 
 
 def section(title, results, out, suffix):

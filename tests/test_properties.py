@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import provenance
-import report
+import results
 import utils
 
 settings.register_profile("here", deadline=None, max_examples=200,
@@ -29,7 +29,7 @@ RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integer
 def test_a_run_name_tells_its_settings(run):
     data, optimizer, lr, batch_size, ratio, labels, seed = run
     for prefix in ("", "pretrain_"):
-        setting, found_seed, name = report.parse_name(f"{prefix}Supervised_{utils.run_name(*run)}")
+        setting, found_seed, name = results.parse_name(f"{prefix}Supervised_{utils.run_name(*run)}")
         assert setting == (bool(prefix), data, labels, "Supervised", optimizer, lr, batch_size, ratio)
         assert found_seed == seed and name == utils.run_name(*run)
 
@@ -42,7 +42,7 @@ def test_two_runs_never_share_a_name(one, other):
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
 SHARE = st.floats(0, 1) | st.just("")
 ROWS = st.lists(st.fixed_dictionaries({
-    name: SHARE if name.endswith("accuracy") else NUMBER for name in report.TRAIN_COLUMNS if name != "epoch"}),
+    name: SHARE if name.endswith("accuracy") else NUMBER for name in results.TRAIN_COLUMNS if name != "epoch"}),
     min_size=1, max_size=5)
 
 
@@ -50,23 +50,23 @@ ROWS = st.lists(st.fixed_dictionaries({
 def test_rows_of_a_csv_come_back_exactly(tmp_path, rows, cut):
     """Also where a run stops after some rows and goes on."""
     path, rows = tmp_path / "log.csv", [{"epoch": k + 1, **row} for k, row in enumerate(rows)]
-    log = utils.CsvLog(path, report.TRAIN_COLUMNS)
+    log = utils.CsvLog(path, results.TRAIN_COLUMNS)
     for row in rows[:cut]:
         log.write(row)
     if 0 < cut < len(rows):
-        log = utils.CsvLog(path, report.TRAIN_COLUMNS, rows[cut - 1])
+        log = utils.CsvLog(path, results.TRAIN_COLUMNS, rows[cut - 1])
     for row in rows[cut:]:
         log.write(row)
-    found, complaint = report.read_rows(path, report.TRAIN_COLUMNS)
+    found, complaint = results.read_rows(path, results.TRAIN_COLUMNS)
     assert complaint is None
     assert found == [{name: None if value == "" else value for name, value in row.items()} for row in rows]
 
 
 @given(st.floats(allow_nan=True), st.integers(1, 9))
 def test_a_loss_that_is_not_finite_comes_back_as_such(tmp_path, loss, epoch):
-    utils.CsvLog(tmp_path / "log.csv", report.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
-    (row,), _ = report.read_rows(tmp_path / "log.csv", report.TRAIN_COLUMNS)
-    assert report.diverged(row) == (not math.isfinite(loss))
+    utils.CsvLog(tmp_path / "log.csv", results.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
+    (row,), _ = results.read_rows(tmp_path / "log.csv", results.TRAIN_COLUMNS)
+    assert results.diverged(row) == (not math.isfinite(loss))
 
 
 VALUE = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
