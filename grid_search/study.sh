@@ -12,7 +12,7 @@ with_labels="$pretraining --epochs 5 --crop-scale 0.25"
 failed=0
 self_supervised() { PRETRAIN_ARGS=$without_labels bash "self_supervised_pretrained${1}_grid_search.sh" "${@:2}" || failed=1; }
 supervised() { PRETRAIN_ARGS=$with_labels bash "supervised_pretrained${1}_grid_search.sh" "${@:2}" || failed=1; }
-scratch() { RATIOS='' bash supervised_grid_search.sh --stem 7x7 "$@" || failed=1; }
+scratch() { RATIOS='' bash supervised_grid_search.sh --stem 7x7 --image-size 32 "$@" || failed=1; }
 
 pretrain() {
     OPTIMIZERS=adam LRS=0.003
