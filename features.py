@@ -29,17 +29,19 @@ def extract_features(model, batches, view, amp="off", views=0, seed=0):
     model.eval()
     for number in range(max(1, views)):
         for step, (images, _) in enumerate(batches.epoch()):
-            random = generator(batches.device, seed, number, step) if views else None
-            inputs = view(images, random)
+            share = batches.share(step)
+            inputs = view(images, generator(seed, number, step) if views else None, share)
             with autocast(batches.device, amp):
-                yield model.features(inputs)
+                found = model.features(inputs)
+            piece, = share.pieces
+            yield piece.gather(found[None])[0]
 
 
 def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, say=print):
     """The features of a split, from disk where the same ones were extracted before.
 
-    Whichever process comes first extracts; others that want the same wait. A file that does not
-    match its checksum is made anew.
+    Whichever process comes first extracts; others that want the same wait, also those that torchrun
+    started beside it. A file that does not match its checksum is made anew.
 
     Args: folder: where such files live. backbone: functions.Backbone. split: data.datasets.Split.
     Returns: float32 (max(1, views), M, D) memory map, for the M rows of the split.
@@ -51,7 +53,7 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
             found = _read(path, say)
             if found is None:
                 batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
-                                  split.rows)
+                                  split.rows, alone=True)
                 parts = extract_features(backbone.model, batches, labelled_view(backbone), amp,
                                          views, seed)
                 rows = max(1, views) * len(split.rows)
@@ -81,7 +83,7 @@ def _write(path, parts, views, shape):
     with whole(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:
-            part = part.cpu().numpy()
+            part = part.float().cpu().numpy()
             file.write(part)
             check = zlib.crc32(part, check)
         with whole(path.with_suffix(".json")) as facts:
@@ -110,7 +112,7 @@ def knn_accuracy(bank, bank_labels, queries, labels):
     similarity = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
     near, index = similarity.topk(min(settings.KNN_NEIGHBOURS, len(bank)), dim=1)
     classes = int(max(bank_labels.max(), labels.max())) + 1
-    votes = torch.zeros(len(queries), classes, device=queries.device)
+    votes = near.new_zeros(len(queries), classes)
     votes.scatter_add_(1, bank_labels[index], (near / settings.KNN_TEMPERATURE).exp())
     return float((votes.argmax(1) == labels).double().mean())
 

@@ -10,6 +10,7 @@ import torch
 from checkpoint import backbone_weights, load_backbone, without_head
 from data import augment
 from data.dataloader import generator
+from gradients import Objective, backward
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 
@@ -111,10 +112,10 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     """Train one epoch, or the rest of one.
 
     Args:
-        batches: as data.dataloader.Batches.
-        objective: (outputs, labels) -> (mean loss, number correct).
+        batches: as data.dataloader.Batches. objective: gradients.Objective.
         rate: step of this epoch, from 0 -> learning rate.
-        view: (uint8 images, generator) -> network input; None for batches that are its input.
+        view: (uint8 images, generator, distributed.Share) -> network input; None for batches that
+            are its input.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
         scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
             to date with each step. after_step: called with it after each step; may raise to stop.
@@ -123,32 +124,31 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     """
     network.train()
     device, progress = batches.device, progress or Progress()
+    scale = scaler.scale if scaler else lambda loss: loss
     for images, labels in batches.epoch(seed, epoch, progress.step):
         for group in optimizer.param_groups:
             group["lr"] = rate(progress.step)
-        inputs = images
+        inputs, share = images, batches.share(progress.step)
         if view is not None:
-            inputs = view(images, generator(device, seed, epoch, progress.step))
-        with autocast(device, amp):
-            outputs = network(inputs)
-        loss, correct = objective(outputs.float(), labels)
+            inputs = view(images, generator(seed, epoch, progress.step), share)
+        optimizer.zero_grad()
+        loss, correct = backward(network, inputs, labels, objective, share,
+                                 lambda: autocast(device, amp), scale)
         # On a GPU asking for the value would mean waiting.
-        value = loss.item() if device.type == "cpu" else loss.detach().double()
+        value = loss.item() if device.type == "cpu" else loss.double()
         if device.type == "cpu" and not math.isfinite(value):
             raise _diverged(progress.step + 1, epoch, rate)
 
-        optimizer.zero_grad()
         if scaler is None:
-            loss.backward()
             optimizer.step()
         else:
-            scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
 
-        progress.loss += value * len(outputs)
+        outputs = objective.views * len(labels)
+        progress.loss += value * outputs
         progress.correct += correct
-        progress.seen += len(outputs)
+        progress.seen += outputs
         progress.step += 1
         if after_step:
             after_step(progress)
@@ -170,9 +170,9 @@ def _diverged(step, epoch, rate):
 
 def classification(criterion):
     """The objective of classifying: a criterion, and how many images got the right class."""
-    def objective(logits, labels):
+    def measure(logits, labels):
         return criterion(logits, labels), (logits.argmax(1) == labels).sum()
-    return objective
+    return Objective(measure)
 
 
 @torch.no_grad()
@@ -183,10 +183,12 @@ def predict(network, batches, view, amp="off"):
     """
     network.eval()
     logits, labels = [], []
-    for images, target in batches.epoch():
+    for step, (images, target) in enumerate(batches.epoch()):
         inputs = images if view is None else view(images, None)
         with autocast(batches.device, amp):
-            logits.append(network(inputs).float())
+            outputs = network(inputs).float()
+        piece, = batches.share(step).pieces
+        logits.append(piece.gather(outputs[None])[0])
         labels.append(target)
     return torch.cat(logits), torch.cat(labels)
 
@@ -212,8 +214,8 @@ def labelled_view(backbone):
     """The view of a labelled set: random crop and flip with a generator, plain resize without."""
     size, statistics = backbone.image_size, {"mean": backbone.mean, "std": backbone.std}
 
-    def view(images, random):
+    def view(images, random, share=None):
         if random is None:
             return augment.resize(images, size, **statistics)
-        return augment.crop_flip(images, size, random, **statistics)
+        return augment.crop_flip(images, size, random, share=share, **statistics)
     return view

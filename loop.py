@@ -11,11 +11,13 @@ import torch
 from tqdm import tqdm
 
 import checkpoint
+import distributed
 import provenance
 import utils
+from conf import global_settings as settings
 from data.store_files import flock
 from functions import Diverged, Progress, check_finite, train_one_epoch
-from optimizers import build_optimizer, learning_rate
+from optimizers import build_optimizer, learning_rate, scaled_rate
 from tensorboard_log import TensorBoardLog
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
@@ -56,20 +58,34 @@ class Run:
     def __init__(self, job, args, name, csv_prefix=""):
         self.job, self.args = job, args
         self.folder = args.output_dir / "checkpoint" / args.model_type / name
-        self._lock = _lock(self.folder)
+        self._first = distributed.rank() == 0
+        self._lock = _lock(self.folder) if self._first else None
         self.device, self.steps = job.batches.device, len(job.batches)
-        self.optimizer = build_optimizer(args.optimizer, job.trained, args.lr, args.weight_decay)
+        self.peak = scaled_rate(args.lr, args.batch_size, args.lr_scaling)
+        self.optimizer = build_optimizer(args.optimizer, job.trained, self.peak, args.weight_decay)
+        self.trained = distributed.parallel(job.trained, self.device)
+        if args.compile:
+            self.trained = torch.compile(self.trained)
         self.scaler = torch.amp.GradScaler(self.device.type) if job.amp == "fp16" else None
         self.epoch, self.progress, self.best, self.row = 0, None, -math.inf, {}
-        if args.resume:
-            self._go_on(checkpoint.read(self.folder / "last.pth"))
         log = args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv"
-        provenance.write_config((self.folder / "config.yml", log.with_name(f"{log.stem}.yml")),
-                                args, self.device)
-        self.log = utils.CsvLog(log, job.columns, self.row)
-        self.board = TensorBoardLog(args.output_dir / "runs" / args.model_type / name, self.epoch)
+        config = self.folder / "config.yml", log.with_name(f"{log.stem}.yml")
+        again = distributed.restarted() and _newer(self.folder / "last.pth", config[0])
+        if args.resume or again:
+            self._go_on(checkpoint.read(self.folder / "last.pth"))
+        if self._first and not again:
+            provenance.write_config(config, args, self.device)
+        self.log = self.board = distributed.Nothing()
+        if self._first:
+            self.log = utils.CsvLog(log, job.columns, self.row)
+            runs = args.output_dir / "runs" / args.model_type / name
+            self.board = TensorBoardLog(runs, self.epoch)
         self._saved = self._printed = time.monotonic()
         self._signal = self._unsaved_best = None
+        self._agree = distributed.Agreement()
+        if args.lr_scaling != "none":
+            print(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
+                  f"{args.batch_size} ({args.lr_scaling} scaling)")
 
     def train(self):
         """Train the epochs that are missing. Returns: the last row of the CSV.
@@ -89,7 +105,7 @@ class Run:
         if warmup_epochs is None:
             warmup_epochs = min(WARMUP_EPOCHS, args.epochs / 10)
         total, warmup = args.epochs * self.steps, round(warmup_epochs * self.steps)
-        return lambda step: learning_rate(done + step, total, args.lr, warmup, args.scheduler,
+        return lambda step: learning_rate(done + step, total, self.peak, warmup, args.scheduler,
                                           args.milestones)
 
     def _train_epoch(self, epoch):
@@ -97,14 +113,14 @@ class Run:
         skipped = self.progress.step if self.progress else 0
         row = {"epoch": epoch, "learning_rate": rate(self.steps - 1)}
         with tqdm(total=self.steps, initial=skipped, desc=f"epoch {epoch}", leave=False,
-                  disable=None) as bar:
+                  disable=None if self._first else True) as bar:
             def after_step(progress):
                 bar.update()
                 self._obey(progress, epoch)
 
             try:
                 result = train_one_epoch(
-                    job.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
+                    self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
                     seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
             except Diverged:
@@ -125,8 +141,8 @@ class Run:
         self.epoch, self.progress, self.row = epoch, None, row
         if self.job.chosen_by and row.get(self.job.chosen_by, -math.inf) > self.best:
             self.best = row[self.job.chosen_by]
-            self._unsaved_best = copy.deepcopy(self._state())
-        last, now, asked = epoch == self.args.epochs, time.monotonic(), self._signal
+            self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
+        last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
         if last or asked or now - self._saved > SAVE_SECONDS:
             self._save()
         self.log.write(row)
@@ -135,22 +151,27 @@ class Run:
             self._printed = now
             print(f"epoch {epoch}/{self.args.epochs}: {_line(row)}", flush=True)
         if asked and not last:
-            self._stop()
+            self._stop(asked)
 
     def _obey(self, progress, epoch):
         """Write a checkpoint inside an epoch where one is due or a signal asks for it."""
         if progress.step == self.steps:  # the epoch's own checkpoint comes next
             return
-        due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
-        if self._signal or due:
+        due, asked = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes, self._asked()
+        if asked or due:
             check_finite(progress, epoch, self.rate(epoch))
             self.progress = progress
             self._save()
-            if self._signal:
-                self._stop()
+            if asked:
+                self._stop(asked)
 
-    def _stop(self):
+    def _asked(self):
+        """The signal that reached this process or, a step ago, another one; None for none."""
         number, self._signal = self._signal, None
+        return self._agree(number)
+
+    def _stop(self, number):
+        self._agree.wait()  # for the checkpoint, which the first process writes
         if number == getattr(signal, "SIGUSR1", None):
             return
         raise utils.Interrupted(
@@ -186,7 +207,8 @@ class Run:
     def _save(self):
         """Write last.pth, and before it the best.pth that it knows of."""
         self._save_best()
-        checkpoint.save(self.folder / "last.pth", self._state())
+        if self._first:
+            checkpoint.save(self.folder / "last.pth", self._state())
         self._saved = time.monotonic()
 
     def _save_best(self):
@@ -215,6 +237,11 @@ class Run:
         if not all(torch.equal(tensor.cpu(), before[name]) for name, tensor in now.items()):
             raise ValueError(f"{self.folder}: began with other weights than these; name its "
                              "checkpoint (see config.yml) with --pretrained-model-path")
+
+
+def _newer(path, other):
+    """Whether a file is there that was written after another one."""
+    return path.is_file() and other.is_file() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def _lock(folder):

@@ -2,12 +2,14 @@
 
 import torch
 
+import distributed
 import utils
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
 from features import knn_probe
 from functions import classification
+from gradients import Objective
 from loop import Job, Run
 from self_supervised_pretrained.loss import nt_xent
 from self_supervised_pretrained.network import SimCLR
@@ -20,7 +22,8 @@ COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy"
 FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
          "epochs", "arch", "out_dim", "data_dir", "output_dir", "image_size", "stem", "temperature",
          "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay", "knn_every",
-         "knn_data", "seed", "amp", "workers", "max_bad_images", "checkpoint_minutes", "debug")
+         "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling", "workers",
+         "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):
@@ -36,6 +39,7 @@ def main(argv=None):
     """Parse, build, loop over epochs, write."""
     args = parse(argv)
     device = utils.open_device(args.device)
+    distributed.join(device)
     labels = PRETRAININGS[args.model_type]
     size = args.image_size or DATASETS[args.data].image_size
     stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
@@ -84,11 +88,11 @@ def make_job(args, labels, network, stem, size, split, device, probe):
     statistics = {"mean": dataset.mean, "std": dataset.std}
     augmentation = augment.random_resized_crop_flip if labels else augment.simclr_views
 
-    def view(images, random):
-        return augmentation(images, size, random, crop_scale=args.crop_scale, **statistics)
+    def view(images, random, share=None):
+        return augmentation(images, size, random, crop_scale=args.crop_scale, share=share,
+                            **statistics)
 
-    def contrast(z, _):
-        return nt_xent(z, args.temperature)
+    contrast = Objective(lambda z, _: nt_xent(z, args.temperature), pairs=True)
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
@@ -100,7 +104,8 @@ def make_job(args, labels, network, stem, size, split, device, probe):
     return Job(
         network=network, trained=network, view=view, evaluate=evaluate, columns=COLUMNS,
         chosen_by="",
-        batches=Batches(split.images, split.labels, args.batch_size, device, split.rows),
+        batches=Batches(split.images, split.labels, args.batch_size, device, split.rows,
+                        args.micro_batch_size),
         objective=classification(torch.nn.CrossEntropyLoss()) if labels else contrast,
         names=("loss", None if labels else "contrast_accuracy"),
         amp=utils.choose_amp(args.amp, device),
@@ -124,7 +129,7 @@ def make_probe(args, split, size, device):
         return None
     dataset = DATASETS[args.data]
 
-    def view(images, random):
+    def view(images, random, share):
         return augment.resize(images, size, mean=dataset.mean, std=dataset.std)
 
     return knn_probe(split, view, device, utils.choose_amp(args.amp, device), args.seed)
@@ -133,7 +138,7 @@ def make_probe(args, split, size, device):
 def show_views(run, dataset):
     """Put a sheet of augmented views into TensorBoard."""
     images, _ = next(run.job.batches.epoch(run.args.seed, 0))
-    views = run.job.view(images[:32], generator(run.device, run.args.seed, 0))
+    views = run.job.view(images[:32], generator(run.args.seed, 0))
     run.board.images("augmented_views", views, dataset.mean, dataset.std)
 
 

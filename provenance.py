@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 
+import distributed
 from files import whole
 
 
@@ -22,7 +23,7 @@ def write_config(paths, args, device):
     plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
     facts = {"versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
              "commit": _commit(), "machine": machine(device), "threads": torch.get_num_threads(),
-             "command": command()}
+             "processes": distributed.world(), "command": command()}
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path) as file:
@@ -30,7 +31,13 @@ def write_config(paths, args, device):
 
 
 def command():
-    """The command line of this process without --resume, for a shell."""
+    """The command line of this run without --resume, for a shell."""
+    start = ["python"]
+    if distributed.world() > 1:
+        hosts, processes = (os.environ.get(name, "1")
+                            for name in ("GROUP_WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+        start = ["torchrun", *([f"--nnodes={hosts}"] if hosts != "1" else []),
+                 f"--nproc-per-node={processes}"]
     words, more = sys.argv[:1], iter(sys.argv[1:])
     for word in more:
         if word == "--resume":
@@ -39,7 +46,7 @@ def command():
                 continue
         if not word.startswith("--resume="):
             words.append(word)
-    return shlex.join(["python", *words])
+    return shlex.join([*start, *words])
 
 
 def machine(device):

@@ -6,6 +6,7 @@ from typing import Callable, NamedTuple, Optional
 import torch
 
 import checkpoint
+import distributed
 import utils
 from conf import global_settings as settings
 from data import augment
@@ -23,7 +24,8 @@ PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's pro
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
          "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem",
          "image_size", "label_smoothing", "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
-         "feature_views", "seed", "amp", "workers", "max_bad_images", "checkpoint_minutes", "debug")
+         "feature_views", "seed", "amp", "compile", "micro_batch_size", "lr_scaling", "workers",
+         "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):
@@ -37,6 +39,7 @@ def main(argv=None):
     args = parse(argv)
     kind = MODEL_TYPES[args.model_type]
     device = utils.open_device(args.device)
+    distributed.join(device)
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
     train, test, positions = load(args)
     utils.seed_everything(args.seed)
@@ -118,7 +121,8 @@ def whole_task(args, backbone, train, test, positions, device):
     """Train the whole network on images."""
     size, images = settings.EVAL_BATCH_SIZE, (train.images, train.labels)
     rows = {part: train.rows[found] for part, found in positions.items()}
-    batches = {"train": Batches(*images, args.batch_size, device, rows["train"]),
+    batches = {"train": Batches(*images, args.batch_size, device, rows["train"],
+                                args.micro_batch_size),
                "val": Batches(*images, size, device, rows["val"]),
                "test": Batches(test.images, test.labels, size, device, test.rows)}
     amp, view = utils.choose_amp(args.amp, device), labelled_view(backbone)

@@ -4,12 +4,15 @@ import argparse
 import contextlib
 import csv
 import ctypes
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
 
+import distributed
 from files import whole
 
 
@@ -93,6 +96,12 @@ ARGUMENTS = {
     "seed": dict(type=_number(int, 0), default=0, help="seed of everything random"),
     "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto",
                 help="autocast; auto: bf16 where fast"),
+    "compile": dict(action="store_true", help="compile the network (PyTorch 2's compiler)"),
+    "micro_batch_size": dict(type=_number(int, 4),
+                             help="images of a batch, in all processes together, that go through "
+                             "the network at once, for batches larger than memory (default: all)"),
+    "lr_scaling": dict(choices=("none", "linear", "sqrt"), default="none",
+                       help="how --lr, then for 256 images, grows with the batch size"),
     "workers": dict(type=_COUNT, help="processes that decode images (default: all cores)"),
     "max_bad_images": dict(type=_number(int, 0), default=0,
                            help="unreadable images to skip before giving up"),
@@ -126,6 +135,9 @@ def build_parser(description, names, choices, **defaults):
     return parser
 
 
+SILENT_SECONDS = 3  # until another process than the first tells of an error
+
+
 class Interrupted(Exception):
     """A signal ended a run after a checkpoint. Args: message, signal number."""
 
@@ -147,23 +159,40 @@ def run_program(main, argv=None):
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         main(argv)
+        distributed.leave()
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     except Interrupted as stop:
-        print(stop.args[0], file=sys.stderr)
+        if distributed.rank() == 0:
+            print(stop.args[0], file=sys.stderr)
         return 128 + stop.args[1]
     except Exception as error:  # the boundary between program and user
         if debug:
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        print(f"error: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+        message = f"{kind}{' '.join(str(error).split())}"
+        if distributed.lost(error):
+            message = (f"lost one of the {distributed.world()} processes of this run (its own line or "
+                       "torchrun's says why); the same command with --resume goes on from the last "
+                       "checkpoint")
+        elif distributed.rank():
+            # Most errors meet every process. The first one says so at once, and torchrun ends the
+            # others before they repeat it.
+            time.sleep(SILENT_SECONDS)
+            message = f"process {distributed.rank()}: {message}"
+        print(f"error: {message}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 def open_device(name):
-    """A usable torch.device. Raises: ValueError for one that is not there."""
+    """A usable torch.device; among processes of torchrun, cuda is one for each of a host.
+
+    Raises: ValueError for one that is not there.
+    """
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -172,6 +201,9 @@ def open_device(name):
         others = f" or one of {there} CUDA devices, from cuda:0 on" if there else ""
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name} is not there ({reason}); use cpu{others}") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True  # every batch has the same shape but the last
     if device.type == "cpu" and torch.cuda.is_available():
         print("a GPU is there and unused: --device cuda uses it")
     return device
@@ -230,10 +262,13 @@ class CsvLog:
 
 
 def check_batch_size(batch_size, images):
-    """Raises: ValueError for a batch larger than the data."""
+    """Raises: ValueError for a batch larger than the data, or of fewer images than processes."""
     if batch_size > images:
         raise ValueError(f"--batch-size {batch_size} is larger than the {images} training images; "
                          "use a smaller one")
+    if batch_size < distributed.world():
+        raise ValueError(f"--batch-size {batch_size} is the batch of all {distributed.world()} "
+                         "processes together; use a larger one, or fewer processes")
 
 
 def seed_everything(seed):
@@ -242,7 +277,8 @@ def seed_everything(seed):
 
 
 MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
-              "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every")
+              "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every",
+              "compile")
 
 
 def check_resume(state, args):

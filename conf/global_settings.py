@@ -5,6 +5,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_WEIGHTS_SIZE = 224  # px a side
 
 MOMENTUM = 0.9  # SGD and LARS
+BASE_BATCH = 256  # images for which --lr is meant where it grows with the batch (Goyal et al. 2017)
 LARS_TRUST = 0.001  # You et al. 2017, "trust coefficient"
 MILESTONE_GAMMA = 0.2  # rate factor at each milestone (Zagoruyko & Komodakis 2016, section 3)
 

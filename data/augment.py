@@ -46,7 +46,7 @@ class Taps(NamedTuple):
     weights: torch.Tensor
 
 
-def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None):
+def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None, share=None):
     """Two SimCLR views of each image (Chen et al. 2020, app. A), each operator as torchvision's.
 
     Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation.
@@ -58,30 +58,35 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
 
     Args:
         images: uint8 (B, H, H, 3). size: px a side of the views.
-        generator: torch.Generator on images.device. mean, std: three floats each, of RGB in [0, 1].
+        generator: torch.Generator on the CPU. mean, std: three floats each, of RGB in [0, 1].
         crop_scale: smallest share of the area, in (0, 1].
         blur: odd kernel size in px, at least 3; 0 for no blur; None for a tenth of size, none below
             40 px.
+        share: distributed.Share where the images are part of a batch: they get the views that the
+            whole batch would give them. None: they are the whole.
     Returns: float32 (2B, 3, size, size), channels-last; rows i and B + i are views of image i.
     Raises: ValueError for arguments other than these.
     """
-    count, side = _check(images, size), images.shape[1]
+    side, device = _check(images, size), images.device
+    rows, count = _rows(images, share)
     kernel = _blur_kernel(size, blur)
     cases = list(itertools.product(HUE_SLOTS, (False, True) if kernel else (False,)))
-    group_size = -(-2 * count // len(cases))
-    total = group_size * len(cases)
-    draw = {"generator": generator, "device": images.device}
-    order = torch.rand(total, **draw).argsort()
-    down, across = _taps(draw_crops(total, side, crop_scale, **draw), size, side)
-    jitter = color.draw_jitter(total, **draw)
-    blur_weights = gaussian_weights(torch.rand(total, **draw), kernel)
+    total = -(-2 * count // len(cases)) * len(cases)
+    order = torch.rand(total, generator=generator).argsort()
+    crops = draw_crops(total, side, crop_scale, generator)
+    jitter = color.draw_jitter(total, generator)
+    sigma = torch.rand(total, generator=generator)
 
-    source = _planes(images)
-    views = images.new_empty((total, size, size, 3), dtype=torch.float32)
-    for group, (hue_slot, blurred) in enumerate(cases):
-        for part in _chunks(images, size, group * group_size, (group + 1) * group_size):
-            chosen = order[part]
-            planes = _crop(source, chosen % count, _part(down, part), _part(across, part))
+    groups, places, targets = _deal(order, len(cases), rows, count)
+    down, across = _taps(Crops(*(edges[:, places].to(device) for edges in crops)), size, side)
+    jitter = color.Jitter(*(values[..., places].to(device) for values in jitter))
+    blur_weights = gaussian_weights(sigma[places].to(device), kernel)
+    targets, source = targets.to(device), _planes(images)
+    views = images.new_empty((2 * len(images), size, size, 3), dtype=torch.float32)
+    for (hue_slot, blurred), (start, stop) in zip(cases, groups):
+        for part in _chunks(images, size, start, stop):
+            chosen = targets[part]
+            planes = _crop(source, chosen % len(images), _part(down, part), _part(across, part))
             parameters = color.Jitter(*(values[..., part] for values in jitter))
             if hue_slot is not None:
                 color.jitter(planes.flatten(2), parameters, hue_slot)
@@ -89,42 +94,63 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
                 planes = gaussian_blur(planes, blur_weights[:, part])
             color.normalise(planes.flatten(2), mean, std, parameters.grey)
             views.index_copy_(0, chosen, planes.permute(0, 2, 3, 1).contiguous())
-    return views[:2 * count].permute(0, 3, 1, 2)
+    return views.permute(0, 3, 1, 2)
 
 
-def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0.08):
+def _deal(order, cases, rows, count):
+    """Which of the drawn views are those of some images of a batch, case by case.
+
+    Args: order: int64 (total,), the view at each place, cases groups of equal size one after the
+            other. rows: int64 (n,) positions of the images in the batch of count.
+    Returns: ([(start, stop)] of each group among them, int64 (2n,) their places in the order,
+        int64 (2n,) their rows among the 2n views).
+    """
+    own = torch.full((len(order),), -1)
+    own[rows] = torch.arange(len(rows))
+    own[count + rows] = torch.arange(len(rows)) + len(rows)
+    targets = own[order]
+    places = torch.nonzero(targets >= 0).flatten()
+    edges = torch.searchsorted(places, torch.arange(cases + 1) * (len(order) // cases)).tolist()
+    return list(itertools.pairwise(edges)), places, targets[places]
+
+
+def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0.08, share=None):
     """Random resized crop as torchvision's RandomResizedCrop(size, (crop_scale, 1)), and flip.
 
     Args: as `simclr_views`.
     Returns: float32 (B, 3, size, size), channels-last.
     Raises: ValueError for arguments other than these.
     """
-    count, side = _check(images, size), images.shape[1]
-    down, across = _taps(draw_crops(count, side, crop_scale, generator, images.device), size, side)
-    source, which = _planes(images), torch.arange(count, device=images.device)
-    views = images.new_empty((count, size, size, 3), dtype=torch.float32)
-    for part in _chunks(images, size, 0, count):
+    side = _check(images, size)
+    rows, count = _rows(images, share)
+    crops = draw_crops(count, side, crop_scale, generator)
+    down, across = _taps(Crops(*(edges[:, rows].to(images.device) for edges in crops)), size, side)
+    source, which = _planes(images), torch.arange(len(images), device=images.device)
+    views = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
+    for part in _chunks(images, size, 0, len(images)):
         planes = _crop(source, which[part], _part(down, part), _part(across, part))
         color.normalise(planes.flatten(2), mean, std)
         views[part] = planes.permute(0, 2, 3, 1)
     return views.permute(0, 3, 1, 2)
 
 
-def crop_flip(images, size, generator, *, mean, std):
+def crop_flip(images, size, generator, *, mean, std, share=None):
     """Pad each side by an eighth with black, crop at random to the size before, flip, then resize.
 
     Args: as `simclr_views`.
     Returns: float32 (B, 3, size, size), channels-last; black is (0 - mean) / std.
     Raises: ValueError for arguments other than these.
     """
-    count, side = _check(images, size), images.shape[1]
-    pad, uniform = side // 8, torch.rand(3, count, generator=generator, device=images.device)
+    side = _check(images, size)
+    rows, count = _rows(images, share)
+    pad = side // 8
+    uniform = torch.rand(3, count, generator=generator)[:, rows].to(images.device)
     top, left = (uniform[:2] * (2 * pad + 1)).long().clamp_(max=2 * pad)
     # All windows of a padded row of pixels begin three bytes apart.
     windows = F.pad(images, (0, 0, pad, pad, pad, pad)).flatten(2).unfold(2, 3 * side, 3)
-    rows = top[:, None] + torch.arange(side, device=images.device)
-    which = torch.arange(count, device=images.device)[:, None]
-    crops = windows[which, rows, left[:, None]].view(images.shape)
+    lines = top[:, None] + torch.arange(side, device=images.device)
+    which = torch.arange(len(images), device=images.device)[:, None]
+    crops = windows[which, lines, left[:, None]].view(images.shape)
     flip = (uniform[2] < 0.5)[:, None, None, None]
     return resize(torch.where(flip, crops.flip(2), crops), size, mean=mean, std=std)
 
@@ -136,7 +162,7 @@ def resize(images, size, *, mean, std):
     Returns: float32 (B, 3, size, size), channels-last.
     Raises: ValueError for arguments other than these.
     """
-    count, side = _check(images, size), images.shape[1]
+    count, side = len(images), _check(images, size)
     scale = color.constant(tuple(1 / (255 * s) for s in std) * side, images.device)
     offset = color.constant(tuple(-m / s for m, s in zip(mean, std)) * side, images.device)
     pixels = torch.addcmul(offset, images.flatten(2).float(), scale)
@@ -147,7 +173,7 @@ def resize(images, size, *, mean, std):
                          antialias=True).contiguous(memory_format=torch.channels_last)
 
 
-def draw_crops(count, side, crop_scale, generator, device):
+def draw_crops(count, side, crop_scale, generator):
     """Draw the boxes of torchvision's RandomResizedCrop and a flip of probability 0.5.
 
     Boxes are whole pixels: the first of ten attempts that fits, else the whole image.
@@ -158,7 +184,7 @@ def draw_crops(count, side, crop_scale, generator, device):
     """
     if not 0 < crop_scale <= 1:
         raise ValueError(f"crop_scale is {crop_scale}, expected a share of the area in (0, 1]")
-    uniform = torch.rand(2 * CROP_ATTEMPTS + 3, count, generator=generator, device=device)
+    uniform = torch.rand(2 * CROP_ATTEMPTS + 3, count, generator=generator)
     area = side ** 2 * (crop_scale + (1 - crop_scale) * uniform[:CROP_ATTEMPTS])
     low, high = map(math.log, CROP_RATIO)
     ratio = (low + (high - low) * uniform[CROP_ATTEMPTS:2 * CROP_ATTEMPTS]).exp_()
@@ -229,7 +255,14 @@ def _check(images, size):
                          "expected uint8 (B, H, H, 3)")
     if size < 1:
         raise ValueError(f"size is {size} px, expected at least 1")
-    return len(images)
+    return images.shape[1]
+
+
+def _rows(images, share):
+    """Positions of the images in their batch, int64 (n,) on the CPU, and how many it has."""
+    if share is None:
+        return torch.arange(len(images)), len(images)
+    return torch.from_numpy(share.rows), share.count
 
 
 def _blur_kernel(size, blur):

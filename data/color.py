@@ -32,7 +32,7 @@ class Jitter(NamedTuple):
     grey: torch.Tensor
 
 
-def draw_jitter(count, generator, device):
+def draw_jitter(count, generator):
     """Draw the parameters of ColorJitter(0.8, 0.8, 0.8, 0.2) and RandomGrayscale(0.2).
 
     Whether jitter is applied and where hue stands among the operators is not drawn here; see
@@ -40,7 +40,7 @@ def draw_jitter(count, generator, device):
 
     Returns: Jitter of `count` images.
     """
-    uniform = torch.rand(8, count, generator=generator, device=device)
+    uniform = torch.rand(8, count, generator=generator)
     operator = uniform[:3].argsort(0)
     factor = 1 - STRENGTH + 2 * STRENGTH * uniform[3:6]
     hue = HUE_STRENGTH * (2 * uniform[6] - 1)

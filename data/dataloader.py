@@ -1,12 +1,14 @@
 """Images or features, and labels -> batches on the device, in an order that depends on
-(seed, epoch) alone."""
+(seed, epoch) alone. Of every batch a process gets its own images, and the labels of all."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from data.store import read_ahead
+from distributed import rank, share_of, world
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
 COPIED = 4096  # images at once on their way there
@@ -15,12 +17,19 @@ AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
 class _Ordered:
-    """Rows cut into batches; a single last row joins the batch before: batch-norm needs two."""
+    """Rows cut into batches; a single last row joins the batch before: batch-norm needs two.
 
-    def __init__(self, labels, batch_size, device, rows):
+    Args: labels: int64 (N,). batch_size: images of a batch, in all processes together.
+        rows: the rows to use, None for all. piece_size: images, in all processes together, that go
+        through the network at once; None for the whole batch. alone: this process takes all of
+        every batch, whatever others do.
+    """
+
+    def __init__(self, labels, batch_size, device, rows=None, piece_size=None, alone=False):
         self.labels, self.batch_size = torch.as_tensor(labels), batch_size
-        self.device = torch.device(device)
+        self.device, self.piece_size = torch.device(device), piece_size
         self.rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
+        self.processes, self.number = (1, 0) if alone else (world(), rank())
 
     def __len__(self):
         whole, rest = divmod(len(self.rows), self.batch_size)
@@ -36,18 +45,30 @@ class _Ordered:
         """The part of an order that each step takes, from first_step on."""
         return np.split(order, np.arange(1, len(self)) * self.batch_size)[first_step:]
 
+    def share(self, step):
+        """The distributed.Share that this process has of the batch of a step."""
+        last = len(self) - 1
+        return self._share(len(self.rows) - last * self.batch_size if step == last
+                           else self.batch_size)
+
+    def _share(self, count):
+        return _share_of(count, self.piece_size or count, self.processes, self.number)
+
+    def _own(self, rows):
+        """This process's part of the rows of a batch."""
+        return rows if self.processes == 1 else rows[self._share(len(rows)).rows]
+
 
 class Batches(_Ordered):
     """Batches of images. Where they fit an accelerator's memory they live there; else a thread
     reads ahead from the (memory-mapped) array.
 
     Args:
-        images: uint8 (N, H, H, 3) array or memory map. labels: int64 (N,). batch_size: images.
-        rows: the rows to use, None for all.
+        images: uint8 (N, H, H, 3) array or memory map. more: as for _Ordered.
     """
 
-    def __init__(self, images, labels, batch_size, device, rows=None):
-        super().__init__(labels, batch_size, device, rows)
+    def __init__(self, images, *more, **options):
+        super().__init__(*more, **options)
         self.images, self._resident = images, None
         if self.device.type == "cuda":
             free = torch.cuda.mem_get_info(self.device)[0]
@@ -66,12 +87,12 @@ class Batches(_Ordered):
         return resident
 
     def epoch(self, seed=None, epoch=0, first_step=0):
-        """Yield (images uint8 (B, H, H, 3), labels int64 (B,)) on the device."""
+        """Yield (this process's images uint8 (b, H, H, 3), all labels int64 (B,)) on the device."""
         steps = self.steps(self.order(seed, epoch), first_step)
         if self._resident is not None:
-            for rows in steps:
-                rows = torch.from_numpy(rows).to(self.device, non_blocking=True)
-                yield self._resident[rows], self.labels[rows]
+            own = [self._own(rows) for rows in steps]
+            for rows, labels in zip(self._on_device(own), self._on_device(steps)):
+                yield self._resident[rows], self.labels[labels]
             return
         with ThreadPoolExecutor(1) as reader:
             pending = [reader.submit(self._read, rows) for rows in steps[:AHEAD]]
@@ -82,9 +103,15 @@ class Batches(_Ordered):
                 yield (images.to(self.device, non_blocking=True),
                        labels.to(self.device, non_blocking=True))
 
+    def _on_device(self, steps):
+        """Row numbers by step, copied to the device at once: copying each would wait for it."""
+        together = torch.from_numpy(np.concatenate(steps)).to(self.device)
+        return together.split([len(rows) for rows in steps])
+
     def _read(self, rows):
-        read_ahead(self.images, rows)
-        images, labels = torch.from_numpy(self.images[rows]), self.labels[torch.from_numpy(rows)]
+        labels, own = self.labels[torch.from_numpy(rows)], self._own(rows)
+        read_ahead(self.images, own)
+        images = torch.from_numpy(self.images[own])
         if self.device.type == "cuda":
             images, labels = images.pin_memory(), labels.pin_memory()
         return images, labels
@@ -94,16 +121,17 @@ class FeatureBatches(_Ordered):
     """Batches of features that a frozen backbone gave once.
 
     Args: features: float32 (V, N, D) of V views; each epoch takes one view of each image at random.
-        labels, batch_size, device, rows: as for Batches.
+        more: as for _Ordered.
     """
 
-    def __init__(self, features, labels, batch_size, device, rows=None):
-        super().__init__(labels, batch_size, device, rows)
+    def __init__(self, features, *more, **options):
+        super().__init__(*more, **options)
         self.features = torch.as_tensor(features).to(self.device)
         self.labels = self.labels.to(self.device)
 
     def epoch(self, seed=None, epoch=0, first_step=0):
-        """Yield (features float32 (B, D), labels int64 (B,)); without a seed those of view 0."""
+        """Yield (this process's features float32 (b, D), all labels int64 (B,)); without a seed
+        those of view 0."""
         order, views = self.order(seed, epoch), None
         if seed is not None and len(self.features) > 1:
             random = np.random.default_rng((seed, epoch, 1))
@@ -111,14 +139,22 @@ class FeatureBatches(_Ordered):
             views = torch.from_numpy(views).to(self.device)
         steps = self.steps(order, first_step)
         for k in range(0, len(steps), TOGETHER):
-            sizes = [len(rows) for rows in steps[k:k + TOGETHER]]
-            rows = torch.from_numpy(np.concatenate(steps[k:k + TOGETHER])).to(self.device)
+            some = steps[k:k + TOGETHER]
+            own = [self._own(rows) for rows in some]
+            rows, labelled = (torch.from_numpy(np.concatenate(part)).to(self.device)
+                              for part in (own, some))
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
-            yield from zip(features.split(sizes), self.labels[rows].split(sizes))
+            yield from zip(features.split([len(part) for part in own]),
+                           self.labels[labelled].split([len(part) for part in some]))
 
 
-def generator(device, *numbers):
-    """A random generator on the device whose stream depends on the numbers alone,
-    e.g. (seed, epoch, step)."""
+def generator(*numbers):
+    """A random generator whose stream depends on the numbers alone, e.g. (seed, epoch, step).
+
+    It lives on the CPU, so that a GPU sees the same augmentation.
+    """
     seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-    return torch.Generator(device=device).manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+_share_of = lru_cache(maxsize=64)(share_of)

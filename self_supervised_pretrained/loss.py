@@ -19,7 +19,7 @@ def nt_xent(z, temperature):
         raise ValueError(f"NT-Xent needs an even number of rows and a temperature > 0, "
                          f"got {len(z)} rows and {temperature}")
     half = len(z) // 2
-    z = F.normalize(z.float(), dim=1)
+    z = F.normalize(z, dim=1)
     similarity = (z @ z.T / temperature).fill_diagonal_(float("-inf"))
     positive = torch.arange(len(z), device=z.device).roll(half)
     correct = (similarity.argmax(1) == positive).sum()

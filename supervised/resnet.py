@@ -40,7 +40,8 @@ class ResNet(torchvision_resnet.ResNet):
         """What enters `fc`: float32 (B, 512) for ResNet-18 and 34, (B, 2048) for ResNet-50."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return torch.flatten(self.avgpool(x), 1).float()
+        x = torch.flatten(self.avgpool(x), 1)
+        return x if x.dtype == torch.float64 else x.float()
 
     def forward(self, images):
         """images: (B, 3, H, W) -> float32 (B, classes)."""

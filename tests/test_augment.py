@@ -56,7 +56,7 @@ def coloured(view, jitter, k, hue_slot):
 @pytest.mark.parametrize("side, size", [(32, 32), (48, 20), (24, 40)])
 def test_resized_crop_and_flip_as_torchvision(side, size):
     images = some_images(24, side)
-    crops = augment.draw_crops(24, side, 0.08, generator(3), "cpu")
+    crops = augment.draw_crops(24, side, 0.08, generator(3))
     views = augment.random_resized_crop_flip(images, size, generator(3), mean=(0, 0, 0), std=(1, 1, 1))
     expected = torch.stack([cropped(as_float(image), crops, k, size) for k, image in enumerate(images)])
     torch.testing.assert_close(views, expected, atol=5e-6, rtol=0, check_stride=False)
@@ -108,7 +108,7 @@ def test_hue_as_torchvision():
 
 @pytest.mark.parametrize("hue_slot", range(4))
 def test_jitter_in_any_order_as_torchvision(hue_slot):
-    images, jitter = some_images(40, 16), color.draw_jitter(40, generator(7), "cpu")
+    images, jitter = some_images(40, 16), color.draw_jitter(40, generator(7))
     planes = planes_of(images)
     color.jitter(planes, jitter, hue_slot)
     color.normalise(planes, (0, 0, 0), (1, 1, 1), jitter.grey)
@@ -133,7 +133,7 @@ def test_views_are_the_right_images_operator_by_operator(count, size):
     images, kernel = some_images(count, 32), 5 if size == 48 else 0
     groups = 10 if kernel else 5
     total = -(-2 * count // groups) * groups
-    draws = {"generator": generator(11), "device": "cpu"}
+    draws = {"generator": generator(11)}
     order = torch.rand(total, **draws).argsort()
     crops = augment.draw_crops(total, 32, 0.2, **draws)
     jitter = color.draw_jitter(total, **draws)
@@ -152,7 +152,7 @@ def test_views_are_the_right_images_operator_by_operator(count, size):
 
 @pytest.mark.parametrize("scale", [0.08, 0.5])
 def test_crop_boxes_are_distributed_as_torchvision(scale):
-    crops = augment.draw_crops(20000, 32, scale, generator(1), "cpu")
+    crops = augment.draw_crops(20000, 32, scale, generator(1))
     low, high = torch.minimum(*crops), torch.maximum(*crops)
     transform, image = v2.RandomResizedCrop(32, (scale, 1)), torch.empty(3, 32, 32)
     torch.manual_seed(0)
@@ -166,7 +166,7 @@ def test_crop_boxes_are_distributed_as_torchvision(scale):
 
 
 def test_jitter_is_distributed_as_torchvision():
-    jitter = color.draw_jitter(20000, generator(2), "cpu")
+    jitter = color.draw_jitter(20000, generator(2))
     transform, image = v2.ColorJitter(0.8, 0.8, 0.8, 0.2), torch.empty(3, 4, 4)
     torch.manual_seed(0)
     expected = [transform.make_params([image]) for _ in range(3000)]

@@ -73,7 +73,7 @@ VALUE = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
          | st.lists(st.floats(0, 1), max_size=3))
 
 
-ADDED = ("versions", "commit", "machine", "threads", "command")  # to the settings
+ADDED = ("versions", "commit", "machine", "threads", "processes", "command")  # to the settings
 SETTING = NAME.filter(lambda name: name not in ADDED)
 
 

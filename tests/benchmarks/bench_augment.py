@@ -39,7 +39,7 @@ def batched(images, size):
 
     def step():
         number, (found, _) = next(endless)
-        return len(augment.simclr_views(found, size, generator("cpu", 0, number), **STATISTICS))
+        return len(augment.simclr_views(found, size, generator(0, number), **STATISTICS))
     step()
     return step
 

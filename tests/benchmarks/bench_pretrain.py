@@ -75,7 +75,7 @@ class Ours:
         self.batches = Batches(images, torch.zeros(count), per_image.BATCH_SIZE, "cpu")
         shape = (2 * per_image.BATCH_SIZE, 3, size, size)
         self.views = torch.randn(shape).contiguous(memory_format=torch.channels_last)
-        self.epoch(lambda images, random: self.views)
+        self.epoch(lambda images, random, share: self.views)
 
     def epoch(self, view):
         """Images per second of one epoch."""
@@ -85,10 +85,10 @@ class Ours:
         return len(self.batches.rows) / measure.seconds(run)
 
     def whole(self):
-        return self.epoch(lambda images, random: augment.simclr_views(images, self.size, random, **STATISTICS))
+        return self.epoch(lambda images, random, share: augment.simclr_views(images, self.size, random, **STATISTICS))
 
     def alone(self):
-        return self.epoch(lambda images, random: self.views)
+        return self.epoch(lambda images, random, share: self.views)
 
 
 def compare(size, arguments):

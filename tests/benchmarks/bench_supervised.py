@@ -29,7 +29,7 @@ def batched(images, labels):
 
     def epoch():
         for step, (found, _) in enumerate(batches.epoch(0, 1)):
-            augment.crop_flip(found, SIZE, generator("cpu", 0, 1, step), **STATISTICS)
+            augment.crop_flip(found, SIZE, generator(0, 1, step), **STATISTICS)
     return measure.seconds(epoch)
 
 

@@ -1,0 +1,66 @@
+"""What tests/test_distributed.py has several processes do: the gradient of one batch, in float64.
+
+    torchrun --nproc-per-node=2 tests/one_gradient.py FILE [pairs]
+"""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import distributed  # noqa: E402
+from functions import classification  # noqa: E402
+from gradients import Objective, backward  # noqa: E402
+from self_supervised_pretrained.loss import nt_xent  # noqa: E402
+
+COUNT, PIECE, CPU = 11, 4, torch.device("cpu")
+
+
+def network(norm):
+    """A small one, always with the same weights."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 8, 3), *([nn.BatchNorm2d(8)] if norm else []), nn.Tanh(), nn.Flatten(), nn.Linear(288, 5)]
+    return nn.Sequential(*layers).double()
+
+
+def gradient(objective, images, labels, norm, piece_size):
+    """Loss, and gradients of a batch that is cut into pieces and dealt to all processes."""
+    module = network(norm)
+    share = distributed.share_of(COUNT, piece_size, distributed.world(), distributed.rank())
+    own = torch.cat([view[share.rows] for view in images.split(COUNT)])
+    loss, _ = backward(distributed.parallel(module, CPU), own, labels, objective, share, contextlib.nullcontext)
+    return [loss, *(parameter.grad for parameter in module.parameters())]
+
+
+def reference(objective, images, labels):
+    """The same by one graph over all pieces, each of which batch norm sees by itself."""
+    module, views = network(True), images.split(COUNT)
+    pieces = distributed.share_of(COUNT, PIECE, 1, 0).pieces
+    outputs = [module(torch.cat([view[piece.whole] for view in views])) for piece in pieces]
+    outputs = torch.cat([part.unflatten(0, (len(views), -1)) for part in outputs], 1).flatten(0, 1)
+    loss, _ = objective.measure(outputs, labels)
+    loss.backward()
+    return [loss.detach(), *(parameter.grad for parameter in module.parameters())]
+
+
+def main(path, pairs):
+    distributed.join(CPU)
+    objective = classification(nn.CrossEntropyLoss())
+    if pairs:
+        objective = Objective(lambda z, _: nt_xent(z, 0.5), pairs=True)
+    torch.manual_seed(1)
+    images = torch.randn(objective.views * COUNT, 3, 8, 8, dtype=torch.float64)
+    labels = torch.randint(5, (COUNT,))
+    found = {"whole": gradient(objective, images, labels, False, COUNT),
+             "pieces": gradient(objective, images, labels, False, PIECE),
+             "norm": gradient(objective, images, labels, True, COUNT),
+             "norm pieces": gradient(objective, images, labels, True, PIECE)}
+    if distributed.rank() == 0:
+        torch.save({**found, "norm reference": reference(objective, images, labels)}, path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], "pairs" in sys.argv)
