@@ -9,24 +9,13 @@ FOLDER: a checkout of github.com/sthalles/SimCLR.
 
 import sys
 
-import torch
-
 import measure
 import per_image
-
-sys.path.append(str(measure.ROOT))
-import utils  # noqa: E402
-from data import augment  # noqa: E402
-from data.dataloader import Batches  # noqa: E402
-from functions import train_one_epoch  # noqa: E402
-from optimizers import build_optimizer  # noqa: E402
-from self_supervised_pretrained.loss import nt_xent  # noqa: E402
-from self_supervised_pretrained.network import SimCLR  # noqa: E402
+from bench_loop import Loop
 
 PEER_REQUIRED = {32: 3, 64: 2.5, 96: 2.5}  # ratio by px a side
 ALONE_REQUIRED = 0.93
 WARM_STEPS = 2
-STATISTICS = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PEER = """
 import os, sys, tempfile, time, types, warnings
 sys.path[:0] = sys.argv[1:3]
@@ -61,39 +50,9 @@ print(steps * per_image.BATCH_SIZE / (times[-1] - times[warm]))
 """
 
 
-class Ours:
-    """A network, its optimizer, and images for some steps."""
-
-    def __init__(self, size, steps):
-        utils.keep_freed_memory()  # as the programs do
-        torch.manual_seed(0)
-        self.network = SimCLR("resnet18", 128, "7x7").to(memory_format=torch.channels_last)
-        self.optimizer = build_optimizer("adam", self.network, 1e-3, 1e-4)
-        self.size, self.amp = size, utils.choose_amp("auto", torch.device("cpu"))
-        count = steps * per_image.BATCH_SIZE
-        images = per_image.some_images(2048, size)[torch.arange(count) % 2048]
-        self.batches = Batches(images, torch.zeros(count), per_image.BATCH_SIZE, "cpu")
-        shape = (2 * per_image.BATCH_SIZE, 3, size, size)
-        self.views = torch.randn(shape).contiguous(memory_format=torch.channels_last)
-        self.epoch(lambda images, random, share: self.views)
-
-    def epoch(self, view):
-        """Images per second of one epoch."""
-        def run():
-            train_one_epoch(self.network, self.batches, lambda z, _: nt_xent(z, 0.5), self.optimizer,
-                            lambda step: 1e-4, view=view, seed=0, epoch=1, amp=self.amp)
-        return len(self.batches.rows) / measure.seconds(run)
-
-    def whole(self):
-        return self.epoch(lambda images, random, share: augment.simclr_views(images, self.size, random, **STATISTICS))
-
-    def alone(self):
-        return self.epoch(lambda images, random, share: self.views)
-
-
 def compare(size, arguments):
     """Print the lines of one size."""
-    ours = Ours(size, arguments.steps)
+    ours = Loop(True, size, "7x7", arguments.steps)
     sides = {"whole loop": ours.whole, "network alone": ours.alone}
     if arguments.peer:
         command = ["-c", PEER, arguments.peer, measure.ROOT / "tests/benchmarks", size, arguments.steps,
