@@ -45,12 +45,15 @@ class TensorBoardLog:
         from matplotlib.figure import Figure
         pictures = _pictures(images[:SHEET], mean, std).permute(0, 2, 3, 1).numpy()
         rows = -(-len(pictures) // 8)
-        figure = Figure(figsize=(12, 1.95 * rows), layout="constrained")
-        for axes in figure.subplots(rows, 8, squeeze=False).flat:
-            axes.axis("off")
-        for axes, picture, name in zip(figure.axes, pictures, names):
-            axes.imshow(picture, interpolation="nearest")
-            axes.set_title(name, fontsize=9, pad=2)
+        figure = Figure(figsize=(12, 12 / 8 * 1.3 * rows))
+        axes = figure.add_axes((0, 0, 1, 1))  # one for all: 64 of them take seconds
+        for k, (picture, name) in enumerate(zip(pictures, names)):
+            left, top = k % 8, k // 8 * 1.3
+            axes.imshow(picture, interpolation="nearest", aspect="auto",
+                        extent=(left + 0.04, left + 0.96, top + 1.26, top + 0.34))
+            axes.text(left + 0.5, top + 0.31, name, fontsize=9, ha="center", va="bottom")
+        axes.set(xlim=(0, 8), ylim=(1.3 * rows, 0))
+        axes.axis("off")
         self.writer.add_figure(tag, figure, epoch)
 
     def confusion(self, matrix, names, epoch):
