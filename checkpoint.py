@@ -23,7 +23,8 @@ def save(path, state):
         with whole(path, "wb") as file:
             torch.save({"version": VERSION, **state}, file)
     except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
-        reason = getattr(error, "strerror", None) or error
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = getattr(cause, "strerror", None) or error
         kept = f"; {path.name} is the one before" if path.exists() else ""
         raise OSError(f"cannot write {path} ({reason}); make room on its disk or choose another "
                       f"--output-dir, then go on with --resume{kept}") from error

@@ -60,9 +60,8 @@ def main(argv=None):
     show_views(run, DATASETS[args.data])
     if probe and not run.epoch:
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
-    row = run.train()
-    run.board.finish(utils.plain_config(args),
-                     {name: row.get(name, "") for name in job.columns[2:5]})
+    run.train()
+    run.board.finish(utils.plain_config(args))
 
 
 def load(args, labels, size):

@@ -1,6 +1,7 @@
 """What a run shows in TensorBoard."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +9,10 @@ import torchvision
 import yaml
 
 SHEET = 64  # images at most
+SHEET_PIXELS = 64  # a side of an image on a sheet, at least about so many
+NAMED_CLASSES = 200  # of a confusion matrix: more names than that are too small to read
+NO_HPARAMS = ("resume", "debug", "device", "workers", "data_dir", "output_dir",
+              "checkpoint_minutes", "max_bad_images")  # settings that do not change a result
 
 
 class TensorBoardLog:
@@ -18,38 +23,57 @@ class TensorBoardLog:
         # hides what an earlier run, or the part after the checkpoint, left in the folder
         purge = first_step + 1 if first_step else 0
         self.writer = SummaryWriter(str(folder), purge_step=purge)
+        self.epoch = first_step
 
     def row(self, row):
         """A CSV row as curves."""
         for name, value in row.items():
             if name != "epoch" and value != "":
                 self.writer.add_scalar(name, value, row["epoch"])
+        self.epoch = row["epoch"]
         self.writer.flush()
 
     def images(self, tag, images, mean, std, epoch=0):
         """A sheet of up to SHEET normalised (N, 3, H, W) images."""
-        sheet = torchvision.utils.make_grid(_pictures(images[:SHEET], mean, std), nrow=8)
-        self.writer.add_image(tag, sheet, epoch)
+        pictures = _pictures(images[:SHEET], mean, std)
+        scale = max(1, SHEET_PIXELS // pictures.shape[-1])
+        pictures = pictures.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        self.writer.add_image(tag, torchvision.utils.make_grid(pictures, nrow=8), epoch)
 
     def named_images(self, tag, images, mean, std, names, epoch):
         """A sheet of up to SHEET normalised (N, 3, H, W) images with a text above each."""
         from matplotlib.figure import Figure
         pictures = _pictures(images[:SHEET], mean, std).permute(0, 2, 3, 1).numpy()
         rows = -(-len(pictures) // 8)
-        figure = Figure(figsize=(12, 1.95 * rows), layout="constrained")
-        for axes in figure.subplots(rows, 8, squeeze=False).flat:
-            axes.axis("off")
-        for axes, picture, name in zip(figure.axes, pictures, names):
-            axes.imshow(picture, interpolation="nearest")
-            axes.set_title(name, fontsize=9, pad=2)
+        figure = Figure(figsize=(12, 12 / 8 * 1.3 * rows))
+        axes = figure.add_axes((0, 0, 1, 1))  # one for all: 64 of them take seconds
+        for k, (picture, name) in enumerate(zip(pictures, names)):
+            left, top = k % 8, k // 8 * 1.3
+            axes.imshow(picture, interpolation="nearest", aspect="auto",
+                        extent=(left + 0.04, left + 0.96, top + 1.26, top + 0.34))
+            axes.text(left + 0.5, top + 0.31, name, fontsize=9, ha="center", va="bottom")
+        axes.set(xlim=(0, 8), ylim=(1.3 * rows, 0))
+        axes.axis("off")
         self.writer.add_figure(tag, figure, epoch)
 
-    def confusion(self, matrix, epoch):
-        """A confusion matrix (int (C, C), rows are true classes) as an image, each row to sum 1."""
+    def confusion(self, matrix, names, epoch):
+        """A confusion matrix (int (C, C), rows are true classes) as a figure, each row to sum 1."""
+        from matplotlib.colors import PowerNorm
+        from matplotlib.figure import Figure
+        classes = len(matrix)
+        side = np.clip(classes / 7, 5, 16)
+        figure = Figure(figsize=(side, 0.85 * side), layout="constrained")
+        axes = figure.subplots()
         shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
-        scale = max(1, 512 // len(matrix))
-        enlarged = np.kron(shares, np.ones((scale, scale)))
-        self.writer.add_image("confusion_matrix", enlarged[None], epoch)
+        picture = axes.imshow(shares, cmap="Greys", norm=PowerNorm(0.5, 0, 1),  # rare ones, too
+                              interpolation="nearest")
+        if classes <= NAMED_CLASSES:
+            size = np.clip(700 / classes, 4, 9)
+            axes.set_xticks(range(classes), names, fontsize=size, rotation="vertical")
+            axes.set_yticks(range(classes), names, fontsize=size)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        figure.colorbar(picture, label="share of the true class's images", shrink=0.5)
+        self.writer.add_figure("confusion_matrix", figure, epoch)
 
     def features(self, features, names, images, mean, std, epoch):
         """Features (N, D) for the projector, with a name and a thumbnail each."""
@@ -58,15 +82,32 @@ class TensorBoardLog:
             self.writer.add_embedding(features.float().cpu(), names, _pictures(images, mean, std),
                                       epoch, "test_features")
 
-    def finish(self, config, final):
-        """Settings and final figures: as text, and for the hparams tab."""
+    def finish(self, config, final=None):
+        """Settings, as text and for the hparams tab, which shows final figures before curves.
+
+        Args: final: name -> number, "" for none.
+        """
+        from torch.utils.tensorboard.summary import hparams
         text = yaml.safe_dump(config, sort_keys=False)
         self.writer.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
-        settings = {k: v if isinstance(v, (bool, int, float, str)) else str(v)
-                    for k, v in config.items()}
-        figures = {f"final/{k}": v for k, v in final.items() if v != ""}
-        self.writer.add_hparams(settings, figures, run_name=".")
+        figures = {f"final/{k}": v for k, v in (final or {}).items() if v != ""}
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, self.epoch)
+        # Not its first summary, a list of columns: TensorBoard would take that of any one run for
+        # all, while without one it looks through all runs and shows first what differs.
+        for summary in hparams(_settings(config), figures)[1:]:
+            self.writer.file_writer.add_summary(summary)
         self.writer.close()
+
+
+def _settings(config):
+    """What the hparams tab shows of a configuration."""
+    settings = {k: v if isinstance(v, (bool, int, float, str)) else str(v)
+                for k, v in config.items() if k not in NO_HPARAMS}
+    path = config.get("pretrained_model_path")
+    if path:
+        settings["pretrained_model_path"] = "/".join(Path(path).parts[-3:])
+    return settings
 
 
 def _pictures(images, mean, std):

@@ -183,7 +183,7 @@ def show(run, task, test, backbone, row):
     logits, labels = task.predict("test")
     board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
     predicted = logits.argmax(1)
-    board.confusion(confusion_matrix(predicted, labels, len(names)), run.epoch)
+    board.confusion(confusion_matrix(predicted, labels, len(names)), names, run.epoch)
 
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     worst = loss.masked_fill(predicted == labels, -1).argsort(descending=True)[:SHEET].cpu()

@@ -68,15 +68,18 @@ class Grid:
 
     def _settled(self, cell):
         """Whether nothing is left to do for a cell; notes its outcome."""
+        source = cell.source
         try:
             state = cell.state()
+            before = self.outcomes.get(source) or source.state() if source else "finished"
         except ValueError as error:
             self._fail(cell, error)
             return True
         if state in ("finished", "diverged"):
             self._note(cell, state)
-        elif cell.source and self.outcomes.get(cell.source) in ("failed", "diverged"):
-            self._fail(cell, f"its pre-training {cell.source.name} {self.outcomes[cell.source]}")
+        elif before != "finished":  # half-trained weights may lie there
+            before = before if before in ("failed", "diverged") else "has not finished"
+            self._fail(cell, f"its pre-training {source.name} {before}")
         return cell in self.outcomes
 
     def _start(self, cell):

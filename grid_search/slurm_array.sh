@@ -3,8 +3,9 @@
 #SBATCH --output=slurm-%A_%a.out
 #SBATCH --signal=B:TERM@120
 # Any grid as a Slurm array, one cell a task, submitted from the repository's root:
-#   sbatch --array=1-24 --gres=gpu:1 --time=4:00:00 \
+#   sbatch --array=1-24 --gres=gpu:1 --cpus-per-task=8 --time=4:00:00 \
 #       grid_search/slurm_array.sh grid_search/supervised_grid_search.sh --device cuda
+# A grid with pre-training is two arrays, of ONLY=pretrain and of ONLY=cells; see the README.
 # At its time limit a task writes a checkpoint; submitting the same again runs what is unfinished.
 set -euo pipefail
 if (($# == 0)) || [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
@@ -12,4 +13,6 @@ if (($# == 0)) || [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
     exit 2
 fi
 export CELL=$SLURM_ARRAY_TASK_ID
+# Not a thread for each core of the node: the other cores are other tasks'.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_ON_NODE:-1}}
 exec bash "$@"

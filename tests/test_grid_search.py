@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pretrain
 import train
 
 ROOT = Path(__file__).resolve().parents[1]
+WAIT_SECONDS = 300  # for jobs in a queue
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
 GRIDS = {  # script: (model type, batch sizes, sample ratios)
     "supervised": ("Supervised", (32, 64, 128, 256), ()),
@@ -61,6 +63,30 @@ def test_a_task_of_a_slurm_array_is_one_cell(tmp_path):
     assert commands("grid_search/slurm_array.sh", grid, SLURM_ARRAY_TASK_ID="3") == commands(grid)[2:3]
 
 
+@pytest.mark.skipif("SLURM" not in os.environ or not shutil.which("sbatch"),
+                    reason="submits jobs: SLURM=1 asks for it, where there is a Slurm")
+def test_arrays_of_a_real_slurm(tmp_path):
+    """Pre-training as an array, cells as the next, which waits for it."""
+    def submit(only, count, *options):
+        done = subprocess.run(
+            ["sbatch", "--parsable", f"--array=1-{count}", f"--output={tmp_path}/{only}-%a.out", *options,
+             "grid_search/slurm_array.sh", "grid_search/self_supervised_pretrained_grid_search.sh",
+             "--output-dir", str(tmp_path / "grid"), "--epochs", "2"],
+            capture_output=True, text=True, cwd=ROOT, timeout=WAIT_SECONDS, check=True,
+            env={**os.environ, "DATA": "digits", "RATIOS": "0.2 0.4", "OPTIMIZERS": "adam", "LRS": "0.01", "ONLY": only,
+                 "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0",
+                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+        return done.stdout.strip()
+
+    first = submit("pretrain", 2)
+    try:
+        submit("cells", 2, "--wait", f"--dependency=afterok:{first}", "--kill-on-invalid-dep=yes")
+    finally:
+        said = "".join(path.read_text() for path in sorted(tmp_path.glob("*.out")))
+    assert said.count("finished: 1 of 1 runs") == 4, said
+    assert len(list(tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-ratio0.?.csv"))) == 2
+
+
 class Digits:
     """A grid of four short cells on the digits in a folder of its own."""
 
@@ -70,15 +96,15 @@ class Digits:
                             "OMP_NUM_THREADS": "1",  # results depend on it
                             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
-    def start(self, *more, **variables):
+    def start(self, *more, script="supervised", **variables):
         return subprocess.Popen(
-            ["bash", str(ROOT / "grid_search" / "supervised_grid_search.sh"), "--output-dir", str(self.folder),
+            ["bash", str(ROOT / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
              "--epochs", "2", "--label-ratio", "0.3", *more], text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**self.environment, **variables})
 
-    def finish(self, *more, **variables):
+    def finish(self, *more, script="supervised", **variables):
         """Start it and wait. Returns: (status, stdout, stderr)."""
-        process = self.start(*more, **variables)
+        process = self.start(*more, script=script, **variables)
         out, err = process.communicate()
         return process.returncode, out, err
 
@@ -135,3 +161,44 @@ def test_failed_cells_are_listed_with_their_reason(tmp_path):
     failed, = [line for line in out.splitlines() if line.startswith("failed: ")]
     assert status == 1 and "Supervised/digits-sgd-lr0.001-bs16-labels0.3" in failed and "log.txt" in failed
     assert "finished: 1 of 2 runs" in out and "1 of 2 runs failed" in err
+
+
+def failures(out):
+    """Run name -> reason, from what a grid printed."""
+    return dict(line.removeprefix("failed: ").split(": ", 1) for line in out.splitlines() if line.startswith("failed: "))
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    grid, missing = Digits(tmp_path / "grid"), tmp_path / "nowhere.pth"
+    status, out, _ = grid.finish("--pretrained-model-path", str(missing), script="supervised_pretrained", LRS="0.01")
+    found = failures(out)
+    assert status == 1 and len(found) == 2 and "finished: 0 of 2 runs" in out
+    assert all(str(missing) in reason and "log.txt" in reason for reason in found.values()), found
+
+
+def test_cells_do_not_start_from_half_trained_weights(tmp_path):
+    grid = Digits(tmp_path / "grid")
+    lists = {"RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01", "PRETRAIN_ARGS": "--data digits --epochs 9"}
+    grid.finish(script="self_supervised_pretrained", ONLY="pretrain", **{**lists, "PRETRAIN_ARGS": "--data digits --epochs 1"})
+    weights, = tmp_path.glob("grid/checkpoint/SelfSupervisedPretraining/*/last.pth")
+    config = weights.with_name("config.yml")  # as if the first of nine epochs were done
+    config.write_text(config.read_text().replace("epochs: 1", "epochs: 9"))
+    status, out, _ = grid.finish(script="self_supervised_pretrained", ONLY="cells", **lists)
+    (reason,) = failures(out).values()
+    assert status == 1 and reason.startswith("its pre-training") and reason.endswith("has not finished")
+    assert not list(tmp_path.glob("grid/res/SelfSupervisedPretrained_*"))
+
+
+def test_a_full_disk_is_named(tmp_path):
+    """No file may grow beyond 5 MB in a cell, where a checkpoint needs more; Python ignores the signal."""
+    grid, limited = Digits(tmp_path / "grid"), tmp_path / "bin"
+    limited.mkdir()
+    (limited / "python").write_text(f"#!/usr/bin/env bash\nulimit -f 5000\nexec {sys.executable} \"$@\"\n")
+    (limited / "python").chmod(0o755)
+    status, out, err = grid.finish(OPTIMIZERS="sgd", PATH=f"{limited}:{os.environ['PATH']}")
+    found = failures(out)
+    assert status == 1 and len(found) == 2, out + err
+    assert all("best.pth (File too large)" in reason and "log.txt" in reason for reason in found.values()), found
+    assert not list(tmp_path.glob("grid/checkpoint/*/*/*.partial")), "a half-written checkpoint is left"
+    status, out, err = grid.finish(OPTIMIZERS="sgd")
+    assert status == 0 and "finished: 2 of 2 runs" in out, out + err

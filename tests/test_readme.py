@@ -24,9 +24,20 @@ COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.m
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_parses(command):
-    words = [word for word in shlex.split(command) if not word.startswith("DRY_RUN=")]
+    words = [word for word in shlex.split(command) if not re.match("[A-Z_]+=", word)]
+    if words[0] == "export":
+        return
     first, second, *arguments = words
-    if first == "python" and second != "report.py":
+    if "--wrap" in words:
+        words = words[words.index("--wrap") + 1].replace("$(", "").split()
+    if "torchrun" in words:
+        program = next(word for word in words if word.endswith(".py"))
+        importlib.import_module(program.removesuffix(".py")).parse(words[words.index(program) + 1:])
+    elif "sbatch" in words:
+        script, grid, *arguments = words[words.index("grid_search/slurm_array.sh"):]
+        assert (ROOT / script).is_file() and (ROOT / grid).is_file()
+        importlib.import_module("train").parse(["--model-type", "Supervised", *(word.strip(")") for word in arguments)])
+    elif first == "python" and second != "report.py":
         importlib.import_module(second.removesuffix(".py")).parse(arguments)
     elif first in ("bash", "python"):
         assert (ROOT / second).is_file()

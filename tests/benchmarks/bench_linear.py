@@ -28,13 +28,13 @@ SIZE, EPOCHS, VAL_RATIO = 32, 100, 0.1
 CELLS = [(optimizer, lr) for optimizer in ("sgd", "adam") for lr in (0.1, 0.01, 0.001)]
 
 
-def make_backbone(path):
+def make_backbone(path, size=SIZE):
     """A checkpoint with random weights, which take as long as trained ones."""
     torch.manual_seed(0)
     dataset = DATASETS["cifar100"]
     checkpoint.save(path, {
         "model": SimCLR("resnet18", 128, "7x7").state_dict(),
-        "trained_as": {"stem": "7x7", "image_size": SIZE, "mean": dataset.mean, "std": dataset.std}})
+        "trained_as": {"stem": "7x7", "image_size": size, "mean": dataset.mean, "std": dataset.std}})
 
 
 def ours(cells, arguments):

@@ -61,11 +61,12 @@ def alternate(sides, rounds):
     return found
 
 
-def report(figure, found, unit, required=None):
+def report(figure, found, unit, required=None, bound="least"):
     """Print the medians of the first side and of each other, and the ratio in favour of the first.
 
     Args: found: as from `alternate`. unit: ending in "/s" where more is better, "s" where less is.
-        required: the ratio asked for, None for a comparison without one.
+        required: the ratio asked for, None for a comparison without one. bound: it is asked for at
+            "least" or at "most".
     """
     (first, ours), *others = found.items()
     for name, theirs in others:
@@ -73,7 +74,7 @@ def report(figure, found, unit, required=None):
         ratios = sorted(a / b for a, b in pairs)
         medians = statistics.median(ours), statistics.median(theirs)
         ratio = medians[0] / medians[1] if unit.endswith("/s") else medians[1] / medians[0]
-        asked = f", required at least {required}" if required else ""
+        asked = f", required at {bound} {required}" if required else ""
         print(f"{figure}: {first} {_short(medians[0])} {unit}, {name} {_short(medians[1])} {unit}, "
               f"ratio {_short(ratio)} ({_short(ratios[0])} to {_short(ratios[-1])}, n={len(ratios)})"
               f"{asked}", flush=True)
