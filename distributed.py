@@ -111,8 +111,8 @@ class Piece(NamedTuple):
 
 
 class Share(NamedTuple):
-    """The part of a batch that this process works on. rows: int64 positions in the batch, ascending;
-    count: images of the whole batch; pieces: tuple of Piece."""
+    """The part of a batch that this process works on. rows: int64 positions in the batch; count:
+    images of the whole batch; pieces: tuple of Piece."""
 
     rows: np.ndarray
     count: int
@@ -209,8 +209,10 @@ def parallel(module, device):
     where = [device.index] if cuda else None
     # buffers need no copying: synchronised batch norm gives all processes the same
     wrap = nn.parallel.DistributedDataParallel
-    new = "forward_sync_buffers" in inspect.signature(wrap).parameters  # its name since PyTorch 2.15
-    return wrap(module, where, **{"forward_sync_buffers" if new else "broadcast_buffers": False})
+    name = "forward_sync_buffers"  # since PyTorch 2.15
+    if name not in inspect.signature(wrap).parameters:
+        name = "broadcast_buffers"
+    return wrap(module, where, **{name: False})
 
 
 class Agreement:

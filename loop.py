@@ -157,7 +157,8 @@ class Run:
         """Write a checkpoint inside an epoch where one is due or a signal asks for it."""
         if progress.step == self.steps:  # the epoch's own checkpoint comes next
             return
-        due, asked = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes, self._asked()
+        due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
+        asked = self._asked()
         if asked or due:
             check_finite(progress, epoch, self.rate(epoch))
             self.progress = progress

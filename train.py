@@ -22,10 +22,10 @@ COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
-         "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem",
-         "image_size", "label_smoothing", "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio", "label_ratio",
-         "feature_views", "seed", "amp", "compile", "micro_batch_size", "lr_scaling", "workers",
-         "max_bad_images", "checkpoint_minutes", "debug")
+         "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem", "image_size",
+         "label_smoothing", "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio",
+         "label_ratio", "feature_views", "seed", "amp", "compile", "micro_batch_size", "lr_scaling",
+         "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -136,6 +137,7 @@ def build_parser(description, names, choices, **defaults):
 
 
 SILENT_SECONDS = 3  # until another process than the first tells of an error
+MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
 
 class Interrupted(Exception):
@@ -171,11 +173,11 @@ def run_program(main, argv=None):
         if debug:
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        message = f"{kind}{' '.join(str(error).split())}"
+        message = textwrap.shorten(f"{kind}{error}", MESSAGE_LENGTH, placeholder=" ... (--debug)")
         if distributed.lost(error):
-            message = (f"lost one of the {distributed.world()} processes of this run (its own line or "
-                       "torchrun's says why); the same command with --resume goes on from the last "
-                       "checkpoint")
+            message = (f"lost one of the {distributed.world()} processes of this run (its own line "
+                       "or torchrun's says why); the same command with --resume goes on from the "
+                       "last checkpoint")
         elif distributed.rank():
             # Most errors meet every process. The first one says so at once, and torchrun ends the
             # others before they repeat it.

@@ -78,10 +78,10 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     sigma = torch.rand(total, generator=generator)
 
     groups, places, targets = _deal(order, len(cases), rows, count)
-    down, across = _taps(Crops(*(edges[:, places].to(device) for edges in crops)), size, side)
-    jitter = color.Jitter(*(values[..., places].to(device) for values in jitter))
-    blur_weights = gaussian_weights(sigma[places].to(device), kernel)
-    targets, source = targets.to(device), _planes(images)
+    down, across = _taps(Crops(*_picked(crops, places, device)), size, side)
+    jitter = color.Jitter(*_picked(jitter, places, device))
+    blur_weights = gaussian_weights(*_picked([sigma], places, device), kernel)
+    targets, source = targets.to(device, non_blocking=True), _planes(images)
     views = images.new_empty((2 * len(images), size, size, 3), dtype=torch.float32)
     for (hue_slot, blurred), (start, stop) in zip(cases, groups):
         for part in _chunks(images, size, start, stop):
@@ -124,7 +124,7 @@ def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0
     side = _check(images, size)
     rows, count = _rows(images, share)
     crops = draw_crops(count, side, crop_scale, generator)
-    down, across = _taps(Crops(*(edges[:, rows].to(images.device) for edges in crops)), size, side)
+    down, across = _taps(Crops(*_picked(crops, rows, images.device)), size, side)
     source, which = _planes(images), torch.arange(len(images), device=images.device)
     views = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
     for part in _chunks(images, size, 0, len(images)):
@@ -144,7 +144,7 @@ def crop_flip(images, size, generator, *, mean, std, share=None):
     side = _check(images, size)
     rows, count = _rows(images, share)
     pad = side // 8
-    uniform = torch.rand(3, count, generator=generator)[:, rows].to(images.device)
+    uniform, = _picked([torch.rand(3, count, generator=generator)], rows, images.device)
     top, left = (uniform[:2] * (2 * pad + 1)).long().clamp_(max=2 * pad)
     # All windows of a padded row of pixels begin three bytes apart.
     windows = F.pad(images, (0, 0, pad, pad, pad, pad)).flatten(2).unfold(2, 3 * side, 3)
@@ -263,6 +263,11 @@ def _rows(images, share):
     if share is None:
         return torch.arange(len(images)), len(images)
     return torch.from_numpy(share.rows), share.count
+
+
+def _picked(drawn, rows, device):
+    """Some of what was drawn (the last axis of each), on the device; a GPU is not waited for."""
+    return [values[..., rows].to(device, non_blocking=True) for values in drawn]
 
 
 def _blur_kernel(size, blur):

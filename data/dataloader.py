@@ -141,8 +141,9 @@ class FeatureBatches(_Ordered):
         for k in range(0, len(steps), TOGETHER):
             some = steps[k:k + TOGETHER]
             own = [self._own(rows) for rows in some]
-            rows, labelled = (torch.from_numpy(np.concatenate(part)).to(self.device)
-                              for part in (own, some))
+            rows, labelled = (torch.from_numpy(np.concatenate(part)) for part in (own, some))
+            rows = rows.to(self.device, non_blocking=True)
+            labelled = labelled.to(self.device, non_blocking=True)
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
             yield from zip(features.split([len(part) for part in own]),
                            self.labels[labelled].split([len(part) for part in some]))
