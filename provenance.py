@@ -63,6 +63,7 @@ def machine(device):
 
 def _commit():
     """The commit of the code, with a plus where files were changed since; None outside git."""
-    asked = subprocess.run(["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
-                           capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return asked.stdout.strip() or None
