@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 import checkpoint
 import distributed
+import program
 import provenance
 import utils
 from conf import global_settings as settings
@@ -90,7 +91,7 @@ class Run:
     def train(self):
         """Train the epochs that are missing. Returns: the last row of the CSV.
 
-        Raises: Diverged, after marking it in the CSV; utils.Interrupted.
+        Raises: Diverged, after marking it in the CSV; program.Interrupted.
         """
         with self._signals():
             for epoch in range(self.epoch + 1, self.args.epochs + 1):
@@ -175,7 +176,7 @@ class Run:
         self._agree.wait()  # for the checkpoint, which the first process writes
         if number == getattr(signal, "SIGUSR1", None):
             return
-        raise utils.Interrupted(
+        raise program.Interrupted(
             f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
             f"{self.epoch + 1}; go on with: {provenance.command()} --resume", number)
 

@@ -3,6 +3,7 @@
 import torch
 
 import distributed
+import program
 import utils
 from data import augment
 from data.dataloader import Batches, generator
@@ -142,4 +143,4 @@ def show_views(run, dataset):
 
 
 if __name__ == "__main__":
-    raise SystemExit(utils.run_program(main))
+    raise SystemExit(program.run(main))

@@ -5,6 +5,7 @@ import csv
 import torch
 
 import checkpoint
+import program
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
@@ -96,4 +97,4 @@ def write_details(folder, test, logits, labels, matrix):
 
 
 if __name__ == "__main__":
-    raise SystemExit(utils.run_program(main))
+    raise SystemExit(program.run(main))

@@ -7,6 +7,7 @@ import torch
 
 import checkpoint
 import distributed
+import program
 import utils
 from conf import global_settings as settings
 from data import augment
@@ -207,4 +208,4 @@ def _pictures(backbone, split, positions, size):
 
 
 if __name__ == "__main__":
-    raise SystemExit(utils.run_program(main))
+    raise SystemExit(program.run(main))

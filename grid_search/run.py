@@ -11,8 +11,8 @@ import sys
 import time
 from typing import NamedTuple
 
+import program
 import results
-import utils
 from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
 
@@ -164,7 +164,7 @@ class Grid:
                 os.killpg(item.process.pid, number)
 
     def summary(self, cells):
-        """Print how a grid ended. Raises: utils.Interrupted, ValueError where cells failed."""
+        """Print how a grid ended. Raises: program.Interrupted, ValueError where cells failed."""
         found = {name: [cell for cell in cells if self.outcomes.get(cell) == name]
                  for name in ("finished", "diverged", "failed", "elsewhere")}
         print(f"finished: {len(found['finished'])} of {len(cells)} runs{self._best()}")
@@ -176,7 +176,7 @@ class Grid:
             print(f"failed: {cell.name}: {self.reasons[cell]}")
         if self.signals:
             number = self.signals[0]
-            raise utils.Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
+            raise program.Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
                                     "goes on with what is unfinished", number)
         if found["failed"]:
             raise ValueError(f"{len(found['failed'])} of {len(cells)} runs failed, see above")
@@ -266,4 +266,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(utils.run_program(main))
+    raise SystemExit(program.run(main))

@@ -17,8 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import checkpoint
 import pretrain
 import train
-import utils
 from functions import MODEL_TYPES, train_one_epoch
+from program import run as run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMED = ("images_per_second", "seconds")
@@ -29,7 +29,7 @@ TRAIN = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0
 
 def run(program, root, *arguments):
     common = ["--data-dir", str(root / "data"), "--output-dir", str(root / "out")]
-    return utils.run_program(program.main, [*arguments, *common])
+    return run_program(program.main, [*arguments, *common])
 
 
 def outcome(folder):

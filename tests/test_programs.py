@@ -10,13 +10,13 @@ import checkpoint
 import pretrain
 import test as test_program
 import train
-import utils
 from functions import MODEL_TYPES
+from program import run as run_program
 
 
 def run(program, root, *arguments):
     common = ["--data-dir", str(root / "data"), "--output-dir", str(root)]
-    return utils.run_program(program.main, [*arguments, *common])
+    return run_program(program.main, [*arguments, *common])
 
 
 def pretrain_one(root, model_type, *arguments):

@@ -9,12 +9,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import pretrain
 import train
-import utils
+from program import run as run_program
 
 
 def run(program, root, *arguments):
     common = ["--batch-size", "7", "--lr", "0.01", "--data-dir", str(root / "data"), "--output-dir", str(root)]
-    assert utils.run_program(program.main, [*arguments, *common]) == 0
+    assert run_program(program.main, [*arguments, *common]) == 0
 
 
 @pytest.fixture

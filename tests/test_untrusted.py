@@ -10,9 +10,9 @@ import pretrain
 import report
 import test as test_program
 import train
-import utils
 from data import sources
 from data.store_files import NAMES
+from program import run as run_program
 
 TRAIN = ["--batch-size", "7", "--lr", "0.01", "--epochs", "1"]
 LINEAR = ["--model-type", "SelfSupervisedPretrained", *TRAIN]
@@ -36,7 +36,7 @@ def attack(image_folder):
 
 
 def run(program, root, *arguments):
-    return utils.run_program(program.main, [*arguments, "--data-dir", str(root / "data"), "--output-dir", str(root)])
+    return run_program(program.main, [*arguments, "--data-dir", str(root / "data"), "--output-dir", str(root)])
 
 
 def one_line(capsys):

@@ -23,7 +23,7 @@ import measure
 import per_image
 
 sys.path.append(str(measure.ROOT))
-import utils  # noqa: E402
+import program  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches, generator  # noqa: E402
 
@@ -111,7 +111,7 @@ def main(argv=None):
     if arguments.quick:
         arguments.seconds = 0.5
     measure.start(arguments)
-    utils.keep_freed_memory()  # as the programs do
+    program.keep_freed_memory()  # as the programs do
     for size in arguments.sizes:
         usual = per_image.TwoViews(per_image.simclr(size, per_image.gaussian_blur(size)))
         compare(size, usual, "per image", arguments, REQUIRED.get(size))

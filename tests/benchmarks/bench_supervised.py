@@ -14,7 +14,7 @@ import measure
 import per_image
 
 sys.path.append(str(measure.ROOT))
-import utils  # noqa: E402
+import program  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches, generator  # noqa: E402
 
@@ -52,7 +52,7 @@ def main(argv=None):
     if arguments.quick:
         arguments.images = 5000
     measure.start(arguments)
-    utils.keep_freed_memory()  # as the programs do
+    program.keep_freed_memory()  # as the programs do
     images = per_image.some_images(arguments.images, SIZE)
     labels = np.arange(len(images)) % 100
     batched(images[:1000], labels[:1000])
