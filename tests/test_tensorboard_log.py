@@ -60,6 +60,9 @@ def test_curves_images_text_and_settings(trained):
         events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
     settings = started.session_start_info.hparams
     assert settings["lr"].number_value == 0.01 and settings["optimizer"].string_value == "sgd"
+    assert not {"debug", "output_dir", "workers"} & set(settings)
+    with pytest.raises(KeyError):  # TensorBoard would take one run's list of columns for all runs
+        events.SummaryMetadata("_hparams_/experiment")
     assert events.Scalars("final/test_accuracy")[0].value == pytest.approx(float(rows[-1]["test_accuracy"]))
 
 
