@@ -34,7 +34,7 @@ finetune() {
 }
 labels() {
     export RATIOS=1.0
-    for seed in 0 1 2; do for few in "0.1 10" "0.01 20"; do
+    for seed in 0 1 2; do for few in "0.1 5" "0.01 8"; do
         local options=(--label-ratio "${few% *}" --epochs "${few#* }")
         OPTIMIZERS=adam LRS=0.001 BATCH_SIZES=16
         SEEDS=$seed scratch "${options[@]}"

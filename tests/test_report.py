@@ -209,8 +209,19 @@ def test_the_whole_study_prints_best_first(res, capsys):
         setting, _, _ = results.parse_name(name)
         assert (row["setting"], row["optimizer"], float(row["learning_rate"]), int(row["batch_size"])) == \
             (setting.model_type, setting.optimizer, setting.lr, setting.batch_size)
-    printed = [line for line in capsys.readouterr().out.splitlines() if "0.8045" in line][0]
-    assert "SupervisedPretrainedFinetune | sgd" in " ".join(printed.split())
+    for part in capsys.readouterr().out.split("\n## ")[1:]:  # a section a dataset that was trained on
+        data, *lines = part.splitlines()
+        cells = [line.replace(" ", "").split("|")[1:-1] for line in lines[lines.index("All settings by test accuracy:"):]
+                 if line.startswith("| S")]
+        heading, shown = cells[0], [dict(zip(cells[0], line)) for line in cells[1:]]
+        order = [name for name in wanted if f"_{data}-" in name]
+        assert heading[:6] == ["Setting", "Optimizer", "Learningrate", "Batchsize", "Pre-trainingsampleratio", "Testaccuracy"]
+        assert len(shown) == len(order) == {"cifar100": 102, "stl10": 1, "cifar10": 1}[data]
+        for row, name in zip(shown, order):
+            setting, _, _ = results.parse_name(name)
+            ratio = "-" if setting.ratio is None else f"{setting.ratio:g}"
+            assert list(row.values())[:6] == [setting.model_type, setting.optimizer, f"{setting.lr:g}",
+                                              str(setting.batch_size), ratio, f"{accuracy[name]:.4f}"]
 
 
 def test_best_settings_go_into_a_yaml_file(res, tmp_path):
