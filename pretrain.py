@@ -139,6 +139,8 @@ def show_views(run, dataset):
     """Put a sheet of augmented views into TensorBoard."""
     images, _ = next(run.job.batches.epoch(run.args.seed, 0))
     views = run.job.view(images[:32], generator(run.args.seed, 0))
+    if len(views) > len(images[:32]):  # two of each image: side by side
+        views = torch.stack(views.chunk(2), 1).flatten(0, 1)
     run.board.images("augmented_views", views, dataset.mean, dataset.std)
 
 

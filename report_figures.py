@@ -35,6 +35,7 @@ def draw_best(results, title):
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
                       (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    axes.set_xlim(-0.6, max(len(bars), 3) - 0.4)  # a single bar is no wall
     axes.set_xticks(range(len(bars)), [bar_label(result) for _, result in bars])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("Test accuracy (fraction)")
