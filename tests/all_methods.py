@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node=2 tests/all_methods.py FOLDER [options of all programs]
 
-In float64: so few images and steps, with batch norm over single pixels, multiply float32's rounding into
-differences as large as the losses.
+On some of the digits, in float64: so few images and steps, with batch norm over single pixels, multiply float32's
+rounding into differences as large as the losses.
 """
 
 import sys
@@ -18,7 +18,7 @@ from functions import MODEL_TYPES  # noqa: E402
 from self_supervised_pretrained.network import SimCLR  # noqa: E402
 from supervised.resnet import ResNet  # noqa: E402
 
-SHORT = ["--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
+SHORT = ["--data", "digits", "--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
 
 
 def in_float64():
@@ -38,16 +38,16 @@ def in_float64():
 def main(folder, *more):
     """Pre-train with and without labels, then train all five methods."""
     in_float64()
-    common = ["--data-dir", str(folder / "data"), "--output-dir", str(folder / "out"), *SHORT, *more]
+    common = ["--output-dir", str(folder / "out"), *SHORT, *more]
     for model_type in pretrain.PRETRAININGS:
-        batch_size = "10" if pretrain.PRETRAININGS[model_type] else "11"  # the last one: 4, or 2 for SimCLR
-        pretrain.main(["--model-type", model_type, "--sample-ratio", "1", "--batch-size", batch_size, "--stem",
+        batch_size = "10" if pretrain.PRETRAININGS[model_type] else "43"  # of 45: the last one 5, or 2 for SimCLR
+        pretrain.main(["--model-type", model_type, "--sample-ratio", "0.05", "--batch-size", batch_size, "--stem",
                        "7x7", "--lr", "1e-3", "--optimizer", "sgd", "--knn-every", "1", *common])
     for model_type, kind in MODEL_TYPES.items():
         found = sorted((folder / "out" / "checkpoint" / kind.pretraining).glob("*/last.pth")) if kind.pretraining else []
         weights = ["--pretrained-model-path", str(found[0])] if found else ["--stem", "7x7"]
-        train.main(["--model-type", model_type, "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2",
-                    *weights, *common])
+        train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
+                    "--label-ratio", "0.2", *weights, *common])
 
 
 if __name__ == "__main__":

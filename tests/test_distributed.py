@@ -53,9 +53,9 @@ def copies(image_folder):
     return make
 
 
-def test_one_two_and_three_processes_give_the_same(copies):
+def test_one_two_and_three_processes_give_the_same(tmp_path):
     """SimCLR, pre-training with labels and all five methods: curves of two epochs and weights."""
-    folders = {count: copies(str(count)) for count in (1, 2, 3)}
+    folders = {count: tmp_path / str(count) for count in (1, 2, 3)}
     for count, folder in folders.items():
         run(count, ROOT / "tests" / "all_methods.py", folder)
     wanted = results(folders[1])
