@@ -9,41 +9,17 @@ parameters are drawn before, so the result does not depend on the chunks.
 """
 
 import itertools
-import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from data import color
+from data.crops import Crops, Taps, crop, draw_crops, matrices, part_of, taps_of
 
 CHUNK_PIXELS = 65536  # per chunk and thread of a CPU: about 2 MiB of temporaries
 HUE_SLOTS = (0, 1, 2, 3, None)  # None: no jitter; its probability is 0.8 (Chen et al. 2020, app. A)
-CROP_ATTEMPTS = 10  # as torchvision's RandomResizedCrop
-CROP_RATIO = (3 / 4, 4 / 3)  # width : height
 BLUR_SIGMA = (0.1, 2.0)  # px (Chen et al. 2020, appendix A)
 BLUR_MIN_SIZE = 40  # px a side; Chen et al. leave blur out for CIFAR-10
-
-
-class Crops(NamedTuple):
-    """Boxes of n crops: the edges of the result's first and last row (0) and column (1).
-
-    first, last: float32 (2, n) in px from the image's top left corner; first > last where the crop
-    is flipped.
-    """
-
-    first: torch.Tensor
-    last: torch.Tensor
-
-
-class Taps(NamedTuple):
-    """Which pixels of an axis make up those of the result.
-
-    pixels: int64 (taps, n, size). weights: float32 (taps, n, size), whose sum over the taps is 1.
-    """
-
-    pixels: torch.Tensor
-    weights: torch.Tensor
 
 
 def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None, share=None):
@@ -78,7 +54,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     sigma = torch.rand(total, generator=generator)
 
     groups, places, targets = _deal(order, len(cases), rows, count)
-    down, across = _taps(Crops(*_picked(crops, places, device)), size, side)
+    down, across = taps_of(Crops(*_picked(crops, places, device)), size, side)
     jitter = color.Jitter(*_picked(jitter, places, device))
     blur_weights = gaussian_weights(*_picked([sigma], places, device), kernel)
     targets, source = targets.to(device, non_blocking=True), _planes(images)
@@ -86,7 +62,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     for (hue_slot, blurred), (start, stop) in zip(cases, groups):
         for part in _chunks(images, size, start, stop):
             chosen = targets[part]
-            planes = _crop(source, chosen % len(images), _part(down, part), _part(across, part))
+            planes = crop(source, chosen % len(images), part_of(down, part), part_of(across, part))
             parameters = color.Jitter(*(values[..., part] for values in jitter))
             if hue_slot is not None:
                 color.jitter(planes.flatten(2), parameters, hue_slot)
@@ -124,11 +100,11 @@ def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0
     side = _check(images, size)
     rows, count = _rows(images, share)
     crops = draw_crops(count, side, crop_scale, generator)
-    down, across = _taps(Crops(*_picked(crops, rows, images.device)), size, side)
+    down, across = taps_of(Crops(*_picked(crops, rows, images.device)), size, side)
     source, which = _planes(images), torch.arange(len(images), device=images.device)
     views = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
     for part in _chunks(images, size, 0, len(images)):
-        planes = _crop(source, which[part], _part(down, part), _part(across, part))
+        planes = crop(source, which[part], part_of(down, part), part_of(across, part))
         color.normalise(planes.flatten(2), mean, std)
         views[part] = planes.permute(0, 2, 3, 1)
     return views.permute(0, 3, 1, 2)
@@ -173,52 +149,6 @@ def resize(images, size, *, mean, std):
                          antialias=True).contiguous(memory_format=torch.channels_last)
 
 
-def draw_crops(count, side, crop_scale, generator):
-    """Draw the boxes of torchvision's RandomResizedCrop and a flip of probability 0.5.
-
-    Boxes are whole pixels: the first of ten attempts that fits, else the whole image.
-
-    Args: count: number of crops. side: px a side of the images.
-        crop_scale: smallest share of the area, in (0, 1].
-    Returns: Crops.
-    """
-    if not 0 < crop_scale <= 1:
-        raise ValueError(f"crop_scale is {crop_scale}, expected a share of the area in (0, 1]")
-    uniform = torch.rand(2 * CROP_ATTEMPTS + 3, count, generator=generator)
-    area = side ** 2 * (crop_scale + (1 - crop_scale) * uniform[:CROP_ATTEMPTS])
-    low, high = map(math.log, CROP_RATIO)
-    ratio = (low + (high - low) * uniform[CROP_ATTEMPTS:2 * CROP_ATTEMPTS]).exp_()
-    lengths = torch.stack((area / ratio, area * ratio)).sqrt_().round_()
-    lengths = F.pad(lengths, (0, 0, 0, 1), value=side)
-    fits = ((lengths > 0) & (lengths <= side)).all(0)
-    first_fit = fits.byte().argmax(0).expand(2, 1, count)
-    length = lengths.gather(1, first_fit).squeeze(1)
-    # The product can round up to side + 1 - length itself.
-    start = (uniform[-3:-1] * (side + 1 - length)).floor_().minimum(side - length)
-    return _flipped(start, start + length, uniform[-1] < 0.5)
-
-
-def resampling(first, last, size, side):
-    """Cut out, flip and resize one axis, with the antialiased triangular filter of torchvision.
-
-    Args:
-        first, last: float32 (n,), edges of the crop in px; first > last flips.
-        size: px after, side: px before.
-    Returns: Taps.
-    """
-    step = ((last - first) / size)[:, None]
-    width = step.abs().clamp_(min=1)
-    steps = torch.arange(0.5, size, device=first.device)
-    centre = torch.addcmul(first[:, None], step, steps)
-    taps = torch.arange(math.ceil(2 * max(1, side / size)), device=first.device)[:, None, None]
-    pixels = (centre - width + 0.5).floor_() + taps
-    low, high = torch.minimum(first, last)[:, None], torch.maximum(first, last)[:, None]
-    weights = 1 - ((pixels + 0.5 - centre) / width).abs_()
-    weights = weights.clamp_(min=0) * ((pixels >= low) & (pixels < high))
-    weights /= weights.sum(0)
-    return Taps(pixels.clamp_(0, side - 1).long(), weights)
-
-
 def gaussian_weights(uniform, kernel):
     """Kernels of sigma between 0.1 and 2 px.
 
@@ -244,7 +174,7 @@ def gaussian_blur(planes, weights):
     pixels = (torch.arange(size, device=planes.device) + reach).abs_()
     pixels = torch.minimum(pixels, 2 * (size - 1) - pixels)
     taps = Taps(pixels[:, None].expand(-1, count, -1), weights[..., None].expand(-1, -1, size))
-    across = _matrices(taps, size)
+    across = matrices(taps, size)
     return across[:, None] @ (planes.flatten(1, 2) @ across.mT).view_as(planes)
 
 
@@ -278,12 +208,6 @@ def _blur_kernel(size, blur):
     return blur
 
 
-def _flipped(first, last, flip):
-    """Crops from (2, n) edges, the columns of some in reverse."""
-    columns = torch.where(flip, last[1], first[1]), torch.where(flip, first[1], last[1])
-    return Crops(torch.stack((first[0], columns[0])), torch.stack((last[0], columns[1])))
-
-
 def _planes(images):
     return images.permute(0, 3, 1, 2).contiguous()
 
@@ -296,42 +220,3 @@ def _chunks(images, size, start, stop):
     return [slice(k, min(k + step, stop)) for k in range(start, stop, max(1, step))]
 
 
-def _taps(crops, size, side):
-    """Taps of rows and of columns; those of rows also bring uint8 into [0, 1]."""
-    down, across = (resampling(crops.first[axis], crops.last[axis], size, side) for axis in (0, 1))
-    return Taps(down.pixels, down.weights / 255), across
-
-
-def _part(taps, part):
-    return Taps(taps.pixels[:, part], taps.weights[:, part])
-
-
-def _crop(source, chosen, down, across):
-    """Crops, in [0, 1], of the chosen images (int64 (n,)) of a source, uint8 (B, 3, H, H).
-
-    Returns: float32 (n, 3, size, size).
-    """
-    side, device = source.shape[2], source.device
-    starts = (3 * chosen[:, None] + torch.arange(3, device=device)) * side
-    rows = _weighted_sum(source.view(-1, side), down, starts)
-    return (rows.flatten(1, 2) @ _matrices(across, side).mT).view(*rows.shape[:3], -1)
-
-
-def _matrices(taps, side):
-    """Taps as matrices (n, size, side): times a column of pixels they are its weighted sums."""
-    pixels, weights = (values.permute(1, 2, 0) for values in taps)
-    return weights.new_zeros(*weights.shape[:2], side).scatter_add_(2, pixels, weights)
-
-
-def _weighted_sum(lines, taps, starts):
-    """Sums of the lines that taps pick, for each of an image's parts.
-
-    Args: lines: (any, length). starts: int64 (n, parts), the lines with which the parts begin.
-    Returns: float32 (n, parts, size, length).
-    """
-    total = None
-    for pixels, weights in zip(taps.pixels, taps.weights):
-        numbers, weights = pixels[:, None] + starts[..., None], weights[:, None, :, None]
-        picked = lines.index_select(0, numbers.flatten()).float().view(*numbers.shape, -1)
-        total = picked.mul_(weights) if total is None else total.addcmul_(picked, weights)
-    return total

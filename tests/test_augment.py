@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as TF
 
 from data import augment, color
+from data.crops import draw_crops
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 NORMALISE = {"mean": MEAN, "std": STD}
@@ -56,7 +57,7 @@ def coloured(view, jitter, k, hue_slot):
 @pytest.mark.parametrize("side, size", [(32, 32), (48, 20), (24, 40)])
 def test_resized_crop_and_flip_as_torchvision(side, size):
     images = some_images(24, side)
-    crops = augment.draw_crops(24, side, 0.08, generator(3))
+    crops = draw_crops(24, side, 0.08, generator(3))
     views = augment.random_resized_crop_flip(images, size, generator(3), mean=(0, 0, 0), std=(1, 1, 1))
     expected = torch.stack([cropped(as_float(image), crops, k, size) for k, image in enumerate(images)])
     torch.testing.assert_close(views, expected, atol=5e-6, rtol=0, check_stride=False)
@@ -135,7 +136,7 @@ def test_views_are_the_right_images_operator_by_operator(count, size):
     total = -(-2 * count // groups) * groups
     draws = {"generator": generator(11)}
     order = torch.rand(total, **draws).argsort()
-    crops = augment.draw_crops(total, 32, 0.2, **draws)
+    crops = draw_crops(total, 32, 0.2, **draws)
     jitter = color.draw_jitter(total, **draws)
     sigma = 0.1 + 1.9 * torch.rand(total, **draws)
     views = augment.simclr_views(images, size, generator(11), crop_scale=0.2, **NORMALISE)
@@ -152,7 +153,7 @@ def test_views_are_the_right_images_operator_by_operator(count, size):
 
 @pytest.mark.parametrize("scale", [0.08, 0.5])
 def test_crop_boxes_are_distributed_as_torchvision(scale):
-    crops = augment.draw_crops(20000, 32, scale, generator(1))
+    crops = draw_crops(20000, 32, scale, generator(1))
     low, high = torch.minimum(*crops), torch.maximum(*crops)
     transform, image = v2.RandomResizedCrop(32, (scale, 1)), torch.empty(3, 32, 32)
     torch.manual_seed(0)
