@@ -36,7 +36,7 @@ labels() {
     export RATIOS=1.0
     for seed in 0 1 2; do for few in "0.1 5" "0.01 8"; do
         local options=(--label-ratio "${few% *}" --epochs "${few#* }")
-        OPTIMIZERS=adam LRS=0.001 BATCH_SIZES=16
+        OPTIMIZERS=adam LRS=0.001 BATCH_SIZES=32
         SEEDS=$seed scratch "${options[@]}"
         SEEDS=$seed self_supervised _finetune "${options[@]}"
         SEEDS=$seed supervised _finetune "${options[@]}"
