@@ -51,8 +51,11 @@ def main(argv=None):
     """Measure a grid as often as there are rounds."""
     parser = measure.parser(__doc__, rounds=3)
     parser.add_argument("--data-dir", type=Path, default=measure.ROOT / "data")
+    parser.add_argument("--size", type=int, default=SIZE, help="px a side of the network's input")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each cell")
     arguments = parser.parse_args(argv)
-    arguments.size, arguments.epochs = (32, 3) if arguments.quick else (SIZE, EPOCHS)
+    if arguments.quick:
+        arguments.size, arguments.epochs = 32, 3
     measure.start(arguments)
     for split in ("train", "test"):
         load_split("cifar100", split, arguments.data_dir)
