@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ./environment.sh
-python -m pytest tests --quiet "$@"
+python -m pytest tests --quiet --override-ini=tmp_path_retention_policy=failed "$@"  # checkpoints are large
