@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import os
 import re
 import sys
 from pathlib import Path
@@ -132,4 +133,10 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `report.py | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes the rest
+        status = 0
+    raise SystemExit(status)

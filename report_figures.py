@@ -5,7 +5,7 @@ import math
 from files import whole
 from report_lines import draw_curves, draw_labels, draw_ratio
 from report_style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
-                          new_axes)
+                          new_axes, ratio_text)
 from results import best_of
 
 
@@ -46,14 +46,15 @@ def draw_best(results, title):
 
 
 def grid_panels(results):
-    """[(optimizer, ratio, {(lr, batch size): Result})] of the grids with 2 x 2 values or more."""
+    """[(title, {(lr, batch size): Result})] of the grids with 2 x 2 values or more."""
     panels = {}
     for result in results:
         setting = result.setting
-        key = setting.ratio or 0, setting.optimizer, setting.ratio
+        title = setting.optimizer
+        title += f", sample ratio {ratio_text(setting)}" if setting.ratio is not None else ""
+        key = setting.ratio or 0, title
         panels.setdefault(key, {})[setting.lr, setting.batch_size] = result
-    return [(optimizer, ratio, cells)
-            for (_, optimizer, ratio), cells in sorted(panels.items(), key=lambda item: item[0][:2])
+    return [(title, cells) for (_, title), cells in sorted(panels.items())
             if min(len({key[axis] for key in cells}) for axis in (0, 1)) >= 2]
 
 
@@ -64,12 +65,12 @@ def draw_heatmap(results, title):
     panels = grid_panels(results)
     if not panels:
         return None
-    shown = [result for *_, cells in panels for result in cells.values()]
+    shown = [result for _, cells in panels for result in cells.values()]
     kind = "val" if all(r.val[0] is not None for r in shown if r.chosen) else "test"
     values = [getattr(r, kind)[0] for r in shown if not is_lost(r, kind)]
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    height = 0.9 + rows * (0.75 + 0.33 * max(len({lr for lr, _ in cells}) for *_, cells in panels))
+    height = 0.9 + rows * (0.75 + 0.33 * max(len({lr for lr, _ in cells}) for _, cells in panels))
     figure, grid = new_axes(height, title, WIDTH * (0.2 + 0.4 * columns), nrows=rows, ncols=columns,
                             squeeze=False)
     colours = ScalarMappable(Normalize(min(values, default=0), max(values, default=1)), "cividis")
@@ -88,7 +89,7 @@ def draw_heatmap(results, title):
 def draw_panel(axes, panel, kind, colours, best):
     """One heat map: cells with their value, hatched where diverged, empty where there is no run."""
     from matplotlib.patches import Rectangle
-    optimizer, ratio, cells = panel
+    title, cells = panel
     rates, sizes = (sorted({key[axis] for key in cells}) for axis in (0, 1))
     for (lr, batch_size), result in cells.items():
         x, y, value = sizes.index(batch_size), rates.index(lr), getattr(result, kind)[0]
@@ -108,7 +109,7 @@ def draw_panel(axes, panel, kind, colours, best):
              xlabel="Batch size (images)", ylabel="Learning rate")
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_yticks(range(len(rates)), [f"{lr:g}" for lr in rates])
-    axes.set_title(optimizer + (f", sample ratio {ratio:g}" if ratio is not None else ""))
+    axes.set_title(title)
     axes.tick_params(length=0)
     axes.grid(visible=False)
 

@@ -2,12 +2,13 @@
 
 import math
 
-from report_style import (footnote, from_imagenet, in_order, line_label, look_of, methods,
-                          new_axes)
+from report_style import (footnote, in_order, line_label, look_of, method_of, methods, new_axes)
 from results import best_of, mean_std, written
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
 IMAGES_PER_CLASS = {"cifar10": 5000, "cifar100": 500, "stl10": 500}
+
+FILLS = "full", "none", "left", "bottom"  # of markers: lines of one model type, other weights
 
 
 def best_by(results, value_of):
@@ -27,7 +28,7 @@ def best_by(results, value_of):
 def gap_notes(lines, results, value_of):
     """For the footnote: whether a line has no point at a value because all diverged there."""
     def place(result, value):
-        return result.setting.model_type, from_imagenet(result), value
+        return *method_of(result), value
 
     shown = {place(result, value) for line in lines for value, result in line.items()}
     gaps = {place(result, value_of(result)) for result in results
@@ -41,11 +42,14 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     Args: ticks: {value: text}. lines: as of best_by. flat: results that are horizontal lines.
     """
     figure, axes = new_axes(3.3, title)
+    drawn = []
     for line in lines:
         shown = list(line.values())
+        drawn.append(shown[0].setting.model_type)
         look, means = look_of(shown[0].setting.model_type), [result.test[0] for result in shown]
         axes.plot(list(line), means, color=look.colour, marker=look.marker, linestyle=look.line,
-                  markerfacecolor="white" if from_imagenet(shown[0]) else None,
+                  fillstyle=FILLS[(drawn.count(drawn[-1]) - 1) % len(FILLS)],
+                  markerfacecoloralt="white",
                   label=line_label(shown))
         axes.errorbar(list(line), means, [result.test[1] or math.nan for result in shown],
                       fmt="none", ecolor="black", elinewidth=0.8, capsize=5, zorder=1)

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from conf.global_settings import PRETRAINING_DATA
+
 
 class Look(NamedTuple):
     """How one method is drawn; hatch, marker and line keep it apart in grey. `imagenet`: its label
@@ -58,19 +60,39 @@ def from_imagenet(result):
         run.config.get("pretrained_model_path", "") is None for run in result.runs)
 
 
+def other_source(setting):
+    """The dataset of the pre-training where it is not the usual one, else ""."""
+    return "" if setting.source in (None, PRETRAINING_DATA) else setting.source
+
+
+def ratio_text(setting):
+    """The pre-training sample ratio: `0.1`, `0.1 of stl10` for an unusual dataset, or `-`."""
+    if setting.ratio is None:
+        return "-"
+    source = other_source(setting)
+    return f"{setting.ratio:g}" + f" of {source}" * bool(source)
+
+
+def method_of(result):
+    """What sets methods apart: (model type, from ImageNet weights, other dataset or "")."""
+    return result.setting.model_type, from_imagenet(result), other_source(result.setting)
+
+
 def methods(results):
-    """{(model type, from ImageNet weights): its results}, in the order of LOOKS."""
+    """{as of method_of: its results}, in the order of LOOKS."""
     found = {}
     for result in results:
-        found.setdefault((result.setting.model_type, from_imagenet(result)), []).append(result)
+        found.setdefault(method_of(result), []).append(result)
     return dict(sorted(found.items(), key=lambda item: ([*LOOKS, item[0][0]].index(item[0][0]),
                                                         item[0])))
 
 
 def label_of(results):
     """The label of one method's results, in three lines."""
+    _, weights, source = method_of(results[0])
     look = look_of(results[0].setting.model_type)
-    return look.imagenet if any(map(from_imagenet, results)) else look.label
+    label = look.imagenet if weights else look.label
+    return label.replace("pre-training", f"pre-training on {source}") if source else label
 
 
 def line_label(results):

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from report_style import is_partial, label_of, look_of, methods
+from report_style import is_partial, label_of, look_of, methods, other_source, ratio_text
 from results import best_of, mean_std, written
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
@@ -25,7 +25,8 @@ def record(result):
     seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
     return {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
             "optimizer": setting.optimizer, "learning_rate": setting.lr,
-            "batch_size": setting.batch_size, "pretraining_sample_ratio": setting.ratio,
+            "batch_size": setting.batch_size, "pretraining_data": setting.source,
+            "pretraining_sample_ratio": setting.ratio,
             "test_accuracy": result.test[0], "test_accuracy_std": result.test[1],
             "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
             "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
@@ -56,7 +57,7 @@ def cells(result):
                 {"Test accuracy": "test_accuracy", "Validation accuracy": "val_accuracy"})
     return {"Setting": setting.model_type + data, "Optimizer": setting.optimizer,
             "Learning rate": f"{setting.lr:g}", "Batch size": f"{setting.batch_size}",
-            "Pre-training sample ratio": "-" if setting.ratio is None else f"{setting.ratio:g}",
+            "Pre-training sample ratio": ratio_text(setting),
             **{heading: mean_std_text(*mean_std(written(result.chosen, name)))
                for heading, name in measures.items()},
             "Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
@@ -82,6 +83,7 @@ def method_name(results):
     """One method's name in one line; with labels it says on which images it was pre-trained."""
     name = label_of(results).replace("\n", " ")
     own = all(result.setting.ratio is not None for result in results)
+    own = own and not other_source(results[0].setting)  # which the label says
     if look_of(results[0].setting.model_type).imagenet and own:
         return name.replace("pre-training", "pre-training on the same images")
     return name
@@ -124,6 +126,5 @@ def cross_table(results, column):
 
 def ratios_text(results):
     """The sampling ratio of these results, or all of them where they differ; None: not chosen."""
-    texts = ["-" if result is None or result.setting.ratio is None else f"{result.setting.ratio:g}"
-             for result in results]
+    texts = ["-" if result is None else ratio_text(result.setting) for result in results]
     return texts[0] if len(set(texts)) == 1 else ", ".join(texts)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import yaml
 
+from conf import global_settings as settings
+
 TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
                  "test_accuracy test_top5_accuracy images_per_second seconds").split()
 PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
@@ -17,12 +19,14 @@ NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
 RUN_NAME = re.compile(
     r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
     rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
-    rf"(?:-ratio(?P<ratio>{NUMBER}))?(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
+    rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
+    rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
 CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
 
 
 class Setting(NamedTuple):
-    """What a run varies apart from its seed; `ratio` None means the run name has none."""
+    """What a run varies apart from its seed; `ratio` None means the run name has none.
+    `source`: the dataset that it was pre-trained on, None without a ratio."""
     pretraining: bool
     data: str
     labels: float
@@ -31,6 +35,7 @@ class Setting(NamedTuple):
     lr: float
     batch_size: int
     ratio: float | None
+    source: str | None = None
 
 
 class Run(NamedTuple):
@@ -58,11 +63,14 @@ def parse_name(stem):
     match = RUN_NAME.fullmatch(stem)
     if not match:
         raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
-                         "-bs<batch size>[-ratio<ratio>][-labels<ratio>][-seed<seed>]")
+                         "-bs<batch size>[[-from<dataset>]-ratio<ratio>][-labels<ratio>]"
+                         "[-seed<seed>]")
     ratio = None if match["ratio"] is None else float(match["ratio"])
+    source = match["source"] or settings.PRETRAINING_DATA
+    source = None if ratio is None or match["pretrain"] else source
     setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
                       match["model_type"], match["optimizer"], float(match["lr"]),
-                      int(match["batch_size"]), ratio)
+                      int(match["batch_size"]), ratio, source)
     return setting, int(match["seed"] or 0), match["run"]
 
 

@@ -173,9 +173,12 @@ def make_job(args, backbone, task, classes):
 
 
 def run_name(args, backbone):
-    """The name of the run; the sampling ratio is that of our own pre-training it starts from."""
+    """The name of the run; dataset and sampling ratio are those of our own pre-training it starts
+    from."""
+    source = backbone.trained_as.get("data", settings.PRETRAINING_DATA)
     return utils.run_name(args.data, args.optimizer, args.lr, args.batch_size,
-                          backbone.trained_as.get("sample_ratio"), args.label_ratio, args.seed)
+                          backbone.trained_as.get("sample_ratio"), args.label_ratio, args.seed,
+                          source)
 
 
 def show(run, task, test, backbone, row):

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import distributed
+from conf import global_settings as settings
 from files import whole
 
 
@@ -165,10 +166,20 @@ def choose_amp(amp, device):
     return "bf16" if fast else "off"
 
 
-def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0):
-    """The folder and file name of a run: equal settings give equal names, others others."""
+def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0,
+             source=settings.PRETRAINING_DATA):
+    """The folder and file name of a run: equal settings give equal names, others others.
+
+    Args: ratio, source: sample ratio and dataset of the pre-training it starts from; without a
+        ratio there is none of ours.
+    Raises: ValueError for a source that is no name of a dataset: it comes from a file of weights.
+    """
+    if not str(source).isidentifier():
+        raise ValueError(f"weights pre-trained on {source!r}: no name of a dataset")
     name = f"{data}-{optimizer}-lr{lr:.15g}-bs{batch_size}"
-    name += f"-ratio{ratio:.15g}" if ratio is not None else ""
+    if ratio is not None:
+        name += f"-from{source}" if source != settings.PRETRAINING_DATA else ""
+        name += f"-ratio{ratio:.15g}"
     name += f"-labels{labels:.15g}" if labels != 1 else ""
     return name + (f"-seed{seed}" if seed else "")
 

@@ -1,5 +1,7 @@
 """Constants of the suite, each with its unit and source."""
 
+PRETRAINING_DATA = "imagenet"  # names of runs tell the dataset of their pre-training only where it is another
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's weights expect them
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_WEIGHTS_SIZE = 224  # px a side

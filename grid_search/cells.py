@@ -14,6 +14,7 @@ import pretrain
 import results
 import train
 import utils
+from conf import global_settings as settings
 from functions import MODEL_TYPES
 
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
@@ -29,6 +30,7 @@ class Cell:
 
     program: a key of PROGRAMS. options: its command line; args: the same, parsed. ratio: the sample
     ratio in its name, or None. source: the Cell that pre-trains its weights, or None.
+    pretrained_on: the dataset of those weights.
     """
 
     program: str
@@ -36,13 +38,14 @@ class Cell:
     args: Namespace
     ratio: float | None = None
     source: "Cell | None" = None
+    pretrained_on: str = settings.PRETRAINING_DATA
 
     @property
     def name(self):
         """`<model type>/<run>`, below checkpoint/."""
         args = self.args
         run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, self.ratio,
-                             getattr(args, "label_ratio", 1.0), args.seed)
+                             getattr(args, "label_ratio", 1.0), args.seed, self.pretrained_on)
         return f"{args.model_type}/{run}"
 
     @property
@@ -139,13 +142,14 @@ def _parse(program, options):
 def _plain_cell(options):
     """A cell without pre-training of its own."""
     args = _parse("train.py", options)
-    kind, path, ratio = MODEL_TYPES[args.model_type], args.pretrained_model_path, None
+    kind, path, trained_as = MODEL_TYPES[args.model_type], args.pretrained_model_path, {}
     if path is None and kind.pretraining and not kind.imagenet:
         raise ValueError("RATIOS is empty: name the checkpoint with --pretrained-model-path")
     if path is not None and path.is_file():
-        trained_as = checkpoint.read(path).get("trained_as")
-        ratio = trained_as.get("sample_ratio") if isinstance(trained_as, dict) else None
-    return Cell("train.py", tuple(options), args, ratio)
+        found = checkpoint.read(path).get("trained_as")
+        trained_as = found if isinstance(found, dict) else {}
+    return Cell("train.py", tuple(options), args, trained_as.get("sample_ratio"),
+                pretrained_on=trained_as.get("data", settings.PRETRAINING_DATA))
 
 
 def _pretraining(ratio, options, pretrain_options):
@@ -160,8 +164,8 @@ def _pretraining(ratio, options, pretrain_options):
     defaults = train.parse(["--model-type", args.model_type])
     shared = [word for name in SHARED if getattr(args, name) != getattr(defaults, name)
               for word in (f"--{name.replace('_', '-')}", str(getattr(args, name)))]
-    options = ["--model-type", kind.pretraining, "--data", "imagenet", *shared, *pretrain_options,
-               "--sample-ratio", ratio]
+    options = ["--model-type", kind.pretraining, "--data", settings.PRETRAINING_DATA, *shared,
+               *pretrain_options, "--sample-ratio", ratio]
     args = _parse("pretrain.py", options)
     return Cell("pretrain.py", tuple(options), args, args.sample_ratio)
 
@@ -170,7 +174,7 @@ def _pretrained_cell(source, options, extra):
     """A cell that starts from a pre-training."""
     options = [*options, "--pretrained-model-path", str(source.folder / "last.pth"), *extra]
     args = _parse("train.py", options)
-    return Cell("train.py", tuple(options), args, source.ratio, source)
+    return Cell("train.py", tuple(options), args, source.ratio, source, source.args.data)
 
 
 def shown(command):

@@ -84,7 +84,7 @@ def test_arrays_of_a_real_slurm(tmp_path):
     finally:
         said = "".join(path.read_text() for path in sorted(tmp_path.glob("*.out")))
     assert said.count("finished: 1 of 1 runs") == 4, said
-    assert len(list(tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-ratio0.?.csv"))) == 2
+    assert len(list(tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-fromdigits-ratio0.?.csv"))) == 2
 
 
 class Digits:

@@ -110,6 +110,14 @@ def test_newest_pretraining_checkpoint_is_taken(pretrained, capsys):
     assert "starting from" in capsys.readouterr().out
 
 
+def test_pretrainings_on_two_datasets_leave_two_runs(image_folder):
+    for data in ("imagenet", "cifar100"):
+        assert pretrain_one(image_folder, "SelfSupervisedPretraining", "--data", data) == 0
+        assert run(train, image_folder, "--model-type", "SelfSupervisedPretrained", *TRAIN) == 0
+    assert {path.stem.split("bs7")[1] for path in image_folder.glob("res/SelfSupervisedPretrained_*.csv")} == \
+        {"-ratio1", "-fromcifar100-ratio1"}
+
+
 WRONG = {
     "unknown data": (["--model-type", "Supervised", "--data", "mnist"], 2, "mnist"),
     "unknown model type": (["--model-type", "Other"], 2, "Other"),

@@ -21,21 +21,24 @@ settings.load_profile("here")
 RATE = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 10 ** 15 - 1), st.integers(-20, 3))
 RATIO = st.builds(lambda digits: digits / 10 ** 9, st.integers(1, 10 ** 9))
 NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
+DATA = st.from_regex(r"[a-z][a-z0-9]{0,11}", fullmatch=True)
 RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integers(1, 10 ** 6),
-                st.none() | RATIO, RATIO, st.integers(0, 2 ** 63))
+                st.none() | RATIO, RATIO, st.integers(0, 2 ** 63), DATA)
 
 
 @given(RUN)
 def test_a_run_name_tells_its_settings(run):
-    data, optimizer, lr, batch_size, ratio, labels, seed = run
+    data, optimizer, lr, batch_size, ratio, labels, seed, source = run
     for prefix in ("", "pretrain_"):
         setting, found_seed, name = results.parse_name(f"{prefix}Supervised_{utils.run_name(*run)}")
-        assert setting == (bool(prefix), data, labels, "Supervised", optimizer, lr, batch_size, ratio)
+        source = None if ratio is None or prefix else source
+        assert setting == (bool(prefix), data, labels, "Supervised", optimizer, lr, batch_size, ratio, source)
         assert found_seed == seed and name == utils.run_name(*run)
 
 
 @given(RUN, RUN)
 def test_two_runs_never_share_a_name(one, other):
+    one, other = ((*run[:-1], run[-1] if run[4] is not None else None) for run in (one, other))  # else not named
     assert (utils.run_name(*one) == utils.run_name(*other)) == (one == other)
 
 

@@ -95,15 +95,16 @@ def rerun_name(command):
     place = next(k for k, word in enumerate(words) if Path(word).name in ("pretrain.py", "train.py"))
     pretraining = Path(words[place]).name == "pretrain.py"
     args = (pretrain if pretraining else train).parse(words[place + 1:])
+    data = "imagenet"
     if pretraining:
         ratio = args.sample_ratio
     elif args.pretrained_model_path:  # <model type>/<run>/last.pth
         source = results.parse_name("pretrain_" + "_".join(args.pretrained_model_path.parts[-3:-1]))[0]
-        ratio = source.ratio
+        ratio, data = source.ratio, source.data
     else:
         ratio = None
     run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
-                         getattr(args, "label_ratio", 1.0), args.seed)
+                         getattr(args, "label_ratio", 1.0), args.seed, data)
     return "pretrain_" * pretraining + f"{args.model_type}_{run}"
 
 
@@ -113,6 +114,9 @@ def rerun_name(command):
     ("torchrun --nproc-per-node 2 ./train.py --model-type SupervisedPretrained --label-ratio 0.01 --optimizer adam "
      "--pretrained-model-path 'x y/checkpoint/SupervisedPretraining/imagenet-sgd-lr0.1-bs64-ratio1/last.pth'",
      "SupervisedPretrained_cifar100-adam-lr0.1-bs128-ratio1-labels0.01"),
+    ("python train.py --model-type SelfSupervisedPretrained --pretrained-model-path "
+     "checkpoint/SelfSupervisedPretraining/stl10-adam-lr0.001-bs128-ratio1/last.pth",
+     "SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-fromstl10-ratio1"),
     ("python train.py --model-type SupervisedPretrained", "SupervisedPretrained_cifar100-sgd-lr0.1-bs128")])
 def test_a_command_tells_the_name_of_its_csv(command, name):
     assert rerun_name(command) == name

@@ -60,11 +60,13 @@ def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
 
 @pytest.mark.parametrize("stem, expected", [
     ("Supervised_cifar100-sgd-lr1e-05-bs32",
-     (False, "cifar100", 1.0, "Supervised", "sgd", 1e-05, 32, None, 0)),
+     (False, "cifar100", 1.0, "Supervised", "sgd", 1e-05, 32, None, None, 0)),
     ("pretrain_SelfSupervisedPretraining_stl10-adamw-lr0.0003-bs256-ratio0.05-seed12",
-     (True, "stl10", 1.0, "SelfSupervisedPretraining", "adamw", 0.0003, 256, 0.05, 12)),
+     (True, "stl10", 1.0, "SelfSupervisedPretraining", "adamw", 0.0003, 256, 0.05, None, 12)),
     ("Supervised_my-own_photos-sgd-lr1-bs8-ratio1.0-labels1e-02-seed0",
-     (False, "my-own_photos", 0.01, "Supervised", "sgd", 1.0, 8, 1.0, 0))])
+     (False, "my-own_photos", 0.01, "Supervised", "sgd", 1.0, 8, 1.0, "imagenet", 0)),
+    ("SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-fromstl10-ratio1",
+     (False, "cifar100", 1.0, "SelfSupervisedPretrained", "sgd", 0.1, 128, 1.0, "stl10", 0))])
 def test_run_names(stem, expected):
     setting, seed, run = results.parse_name(stem)
     assert (*setting, seed) == expected and stem.endswith("_" + run)

@@ -23,7 +23,7 @@ DRIVER = shutil.which("chromedriver")
 WAIT_SECONDS = 90  # for a page, at most
 pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium with chromedriver is installed")
 
-LINEAR = "SelfSupervisedPretrained/digits-adam-lr0.01-bs16-ratio0.2"
+LINEAR = "SelfSupervisedPretrained/digits-adam-lr0.01-bs16-fromdigits-ratio0.2"
 PRETRAINING = "SelfSupervisedPretraining/digits-adam-lr0.01-bs64-ratio0.2"
 GRID = [f"Supervised/digits-sgd-lr{lr}-bs32-labels0.3" for lr in ("0.01", "0.001")]
 # Elements of a page, those in shadow roots, too
