@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 import pretrain
 import train
@@ -122,9 +123,11 @@ class Digits:
 def test_a_killed_grid_goes_on_to_the_same_table(number, tmp_path):
     whole, killed = Digits(tmp_path / "whole"), Digits(tmp_path / "killed")
     started = time.monotonic()
-    status, out, _ = whole.finish()
-    assert status == 0 and "finished: 4 of 4 runs" in out
+    status, out, err = whole.finish(DEVICES="cpu cpu:0")
+    assert status == 0 and "finished: 4 of 4 runs" in out, err
     duration = time.monotonic() - started
+    devices = [yaml.safe_load(path.read_text())["device"] for path in tmp_path.glob("whole/checkpoint/*/*/config.yml")]
+    assert set(devices) == {"cpu", "cpu:0"} and len(devices) == 4
 
     process = killed.start()
     time.sleep(random.uniform(0.1, 0.8) * duration)
