@@ -64,7 +64,9 @@ def write_report(results, data, out):
         raise ValueError(f"no training run on {data}; there are: {names}")
     out.mkdir(parents=True, exist_ok=True)
     parts = ["# Results", SELECTION, *sections(picked, out)]
-    pretrained = [result for result in results if result.setting.pretraining]
+    sources = {result.setting.source for result in picked}
+    pretrained = [result for result in results if result.setting.pretraining
+                  and (data is None or result.setting.data in sources)]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, record(results[0]))
@@ -92,7 +94,8 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--res", type=Path, default=Path("res"), help="CSV folder (default: res)")
     parser.add_argument("--out", type=Path, help="folder to write report/ into (default: as --res)")
-    parser.add_argument("--data", help="only training runs on it (default: a section a dataset)")
+    parser.add_argument("--data", help="only training runs on it, and pre-trainings on what they "
+                        "started from (default: a section a dataset)")
     parser.add_argument("--best", type=Path, metavar="YAML", nargs="?", const=BEST,
                         help="write each method's best setting, by validation, into this file, "
                         "which run.sh reads (conf/best.yaml)")

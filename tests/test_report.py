@@ -200,6 +200,18 @@ def original_study():
                     for data in ("stl10", "cifar10")]
 
 
+def test_one_dataset_shows_no_pretraining_of_others(res, capsys):
+    write_run(res, "SelfSupervisedPretrained_digits-sgd-lr0.1-bs8-fromdigits-ratio1", [epoch(0.5, 0.5)])
+    for data in ("digits", "imagenet"):
+        write_run(res, f"pretrain_SelfSupervisedPretraining_{data}-adam-lr0.1-bs8-ratio1", [{"loss": 1.0}],
+                  columns=results.PRETRAIN_COLUMNS)
+    table(res, "--data", "digits")
+    shown = capsys.readouterr().out
+    assert "SelfSupervisedPretraining, digits" in shown and "SelfSupervisedPretraining, imagenet" not in shown
+    table(res)
+    assert "SelfSupervisedPretraining, imagenet" in capsys.readouterr().out
+
+
 def test_the_whole_study_prints_best_first(res, capsys):
     names = original_study()
     assert len(names) == 104
