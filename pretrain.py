@@ -5,6 +5,7 @@ import torch
 import distributed
 import program
 import utils
+from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
@@ -32,8 +33,9 @@ def parse(argv):
     datasets = tuple(DATASETS)
     choices = {"model_type": tuple(PRETRAININGS), "data": datasets, "knn_data": datasets}
     return utils.build_parser(
-        __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining", data="imagenet", lr=1e-4,
-        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4).parse_args(argv)
+        __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining",
+        data=settings.PRETRAINING_DATA, lr=1e-4, optimizer="adam", sample_ratio=0.1,
+        weight_decay=1e-4).parse_args(argv)
 
 
 def main(argv=None):

@@ -175,10 +175,9 @@ def make_job(args, backbone, task, classes):
 def run_name(args, backbone):
     """The name of the run; dataset and sampling ratio are those of our own pre-training it starts
     from."""
-    source = backbone.trained_as.get("data", settings.PRETRAINING_DATA)
     return utils.run_name(args.data, args.optimizer, args.lr, args.batch_size,
                           backbone.trained_as.get("sample_ratio"), args.label_ratio, args.seed,
-                          source)
+                          backbone.trained_as.get("data"))
 
 
 def show(run, task, test, backbone, row):

@@ -166,14 +166,14 @@ def choose_amp(amp, device):
     return "bf16" if fast else "off"
 
 
-def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0,
-             source=settings.PRETRAINING_DATA):
+def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0, source=None):
     """The folder and file name of a run: equal settings give equal names, others others.
 
     Args: ratio, source: sample ratio and dataset of the pre-training it starts from; without a
-        ratio there is none of ours.
+        ratio there is none of ours, without a source it is the usual one.
     Raises: ValueError for a source that is no name of a dataset: it comes from a file of weights.
     """
+    source = source or settings.PRETRAINING_DATA
     if not str(source).isidentifier():
         raise ValueError(f"weights pre-trained on {source!r}: no name of a dataset")
     name = f"{data}-{optimizer}-lr{lr:.15g}-bs{batch_size}"

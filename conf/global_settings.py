@@ -1,6 +1,6 @@
 """Constants of the suite, each with its unit and source."""
 
-PRETRAINING_DATA = "imagenet"  # names of runs tell the dataset of their pre-training only where it is another
+PRETRAINING_DATA = "imagenet"  # the name of a run tells only another dataset of its pre-training
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's weights expect them
 IMAGENET_STD = (0.229, 0.224, 0.225)

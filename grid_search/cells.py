@@ -30,7 +30,7 @@ class Cell:
 
     program: a key of PROGRAMS. options: its command line; args: the same, parsed. ratio: the sample
     ratio in its name, or None. source: the Cell that pre-trains its weights, or None.
-    pretrained_on: the dataset of those weights.
+    pretrained_on: the dataset of those weights, or None.
     """
 
     program: str
@@ -38,7 +38,7 @@ class Cell:
     args: Namespace
     ratio: float | None = None
     source: "Cell | None" = None
-    pretrained_on: str = settings.PRETRAINING_DATA
+    pretrained_on: str | None = None
 
     @property
     def name(self):
@@ -149,7 +149,7 @@ def _plain_cell(options):
         found = checkpoint.read(path).get("trained_as")
         trained_as = found if isinstance(found, dict) else {}
     return Cell("train.py", tuple(options), args, trained_as.get("sample_ratio"),
-                pretrained_on=trained_as.get("data", settings.PRETRAINING_DATA))
+                pretrained_on=trained_as.get("data"))
 
 
 def _pretraining(ratio, options, pretrain_options):

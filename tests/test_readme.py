@@ -95,14 +95,12 @@ def rerun_name(command):
     place = next(k for k, word in enumerate(words) if Path(word).name in ("pretrain.py", "train.py"))
     pretraining = Path(words[place]).name == "pretrain.py"
     args = (pretrain if pretraining else train).parse(words[place + 1:])
-    data = "imagenet"
+    ratio = data = None
     if pretraining:
         ratio = args.sample_ratio
     elif args.pretrained_model_path:  # <model type>/<run>/last.pth
         source = results.parse_name("pretrain_" + "_".join(args.pretrained_model_path.parts[-3:-1]))[0]
         ratio, data = source.ratio, source.data
-    else:
-        ratio = None
     run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
                          getattr(args, "label_ratio", 1.0), args.seed, data)
     return "pretrain_" * pretraining + f"{args.model_type}_{run}"

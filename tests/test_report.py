@@ -187,6 +187,18 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
     assert process.returncode == 0
 
 
+def test_one_dataset_shows_no_pretraining_of_others(res, capsys):
+    write_run(res, "SelfSupervisedPretrained_digits-sgd-lr0.1-bs8-fromdigits-ratio1", [epoch(0.5, 0.5)])
+    for data in ("digits", "imagenet"):
+        write_run(res, f"pretrain_SelfSupervisedPretraining_{data}-adam-lr0.1-bs8-ratio1", [{"loss": 1.0}],
+                  columns=results.PRETRAIN_COLUMNS)
+    table(res, "--data", "digits")
+    shown = capsys.readouterr().out
+    assert "SelfSupervisedPretraining, digits" in shown and "SelfSupervisedPretraining, imagenet" not in shown
+    table(res)
+    assert "SelfSupervisedPretraining, imagenet" in capsys.readouterr().out
+
+
 def original_study():
     """Run names of the 104 rows of the table that the grids reproduce."""
     pairs = [f"{optimizer}-lr{lr}" for optimizer in ("sgd", "adam") for lr in ("0.1", "0.01", "0.001")]
@@ -198,18 +210,6 @@ def original_study():
               for pair in pairs for ratio in ("0.1", "0.3", "0.5", "1")]
     return names + [f"SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-from{data}-ratio1"
                     for data in ("stl10", "cifar10")]
-
-
-def test_one_dataset_shows_no_pretraining_of_others(res, capsys):
-    write_run(res, "SelfSupervisedPretrained_digits-sgd-lr0.1-bs8-fromdigits-ratio1", [epoch(0.5, 0.5)])
-    for data in ("digits", "imagenet"):
-        write_run(res, f"pretrain_SelfSupervisedPretraining_{data}-adam-lr0.1-bs8-ratio1", [{"loss": 1.0}],
-                  columns=results.PRETRAIN_COLUMNS)
-    table(res, "--data", "digits")
-    shown = capsys.readouterr().out
-    assert "SelfSupervisedPretraining, digits" in shown and "SelfSupervisedPretraining, imagenet" not in shown
-    table(res)
-    assert "SelfSupervisedPretraining, imagenet" in capsys.readouterr().out
 
 
 def test_the_whole_study_prints_best_first(res, capsys):

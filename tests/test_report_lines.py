@@ -34,6 +34,19 @@ def labels_study(res, val_ratio=0.1):
                 (res / f"{name}.yml").write_text(f"val_ratio: {val_ratio}\n")
 
 
+def test_pretraining_datasets_have_lines_that_differ(res):
+    for place, source in enumerate(("", "-fromstl10", "-fromcifar10")):
+        for ratio in (0.1, 1):
+            write_run(res, f"SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128{source}-ratio{ratio}",
+                      [epoch(0.5, 0.1 * place + ratio / 10)])
+    lines = axes_of(report_lines.draw_ratio, res).get_lines()
+    lines = [line for line in lines if not line.get_label().startswith("_")]
+    found = {line.get_label(): round(line.get_ydata()[-1], 2) for line in lines}
+    assert found == {"Self-supervised pre-training, linear": 0.1, "Self-supervised pre-training on stl10, linear": 0.2,
+                     "Self-supervised pre-training on cifar10, linear": 0.3}
+    assert len({line.get_fillstyle() for line in lines}) == 3
+
+
 def test_label_ratios_have_a_figure_of_the_settings_best_on_validation(res):
     labels_study(res)
     lines = axes_of(report_lines.draw_labels, res).get_lines()
