@@ -60,7 +60,8 @@ def _unused(store, number, processes):
 
 
 def leave():
-    """Part from the other processes at the end of all work."""
+    """Part from the other processes at the end of all work. A process that ends without it is now
+    and then aborted by gloo's threads."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

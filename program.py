@@ -41,6 +41,7 @@ def run(main, argv=None):
     except Interrupted as stop:
         if distributed.rank() == 0:
             print(stop.args[0], file=sys.stderr)
+        distributed.leave()
         return 128 + stop.args[1]
     except Exception as error:  # the boundary between program and user
         if debug:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import distributed  # noqa: E402
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402
@@ -48,6 +49,7 @@ def main(folder, *more):
         weights = ["--pretrained-model-path", str(found[0])] if found else ["--stem", "7x7"]
         train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
                     "--label-ratio", "0.2", *weights, *common])
+    distributed.leave()
 
 
 if __name__ == "__main__":

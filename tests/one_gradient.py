@@ -60,6 +60,7 @@ def main(path, pairs):
              "norm pieces": gradient(objective, images, labels, True, PIECE)}
     if distributed.rank() == 0:
         torch.save({**found, "norm reference": reference(objective, images, labels)}, path)
+    distributed.leave()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# How the study's recipe was found: one change of it at a time, each in a folder of its own, res/recipe/<change>, with the
+# CSVs behind the tables of res/README.md. Runs what is missing, and resumes what was cut off.
+#   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
+# Reads what study.sh reads, 18,000 of the ImageNet images for pre-training and a tenth of the labels for training.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
+
+changes() { # name, function below, options
+    cat <<'END'
+labels              labels
+simclr              simclr
+simclr-seed1        simclr   --seed 1
+simclr-seed2        simclr   --seed 2
+simclr-temp0.05     simclr   --temperature 0.05
+simclr-temp0.2      simclr   --temperature 0.2
+simclr-temp0.5      simclr   --temperature 0.5
+simclr-crop0.08     simclr   --crop-scale 0.08
+simclr-crop0.25     simclr   --crop-scale 0.25
+simclr-crop0.75     simclr   --crop-scale 0.75
+simclr-64px         simclr   --image-size 64
+labels-seed1        labels   --seed 1
+labels-seed2        labels   --seed 2
+labels-crop0.08     labels   --crop-scale 0.08
+labels-crop0.5      labels   --crop-scale 0.5
+labels-64px         labels   --image-size 64
+scratch             scratch
+scratch-64px        scratch  --image-size 64
+scratch-3x3         scratch  --stem 3x3
+simclr-lr3e-4       simclr   --lr 3e-4
+simclr-lr3e-3       simclr   --lr 3e-3
+simclr-bs32         simclr   --batch-size 32
+simclr-bs128        simclr   --batch-size 128
+simclr-sgd          simclr   --optimizer sgd --lr 0.05
+simclr-3x3          simclr   --stem 3x3
+finetune            finetune
+finetune-lr3e-4     finetune --lr 3e-4
+finetune-lr3e-3     finetune --lr 3e-3
+finetune-sgd        finetune --optimizer sgd --lr 0.05
+finetune-smoothing  finetune --label-smoothing 0.1
+finetune-decay      finetune --weight-decay 5e-3
+scratch-lr3e-4      scratch  --lr 3e-4
+scratch-lr3e-3      scratch  --lr 3e-3
+scratch-sgd         scratch  --optimizer sgd --lr 0.05
+scratch-smoothing   scratch  --label-smoothing 0.1
+scratch-decay       scratch  --weight-decay 5e-3
+linear-lr1e-3       linear   --lr 1e-3
+linear-lr1e-2       linear   --lr 1e-2
+linear-sgd          linear   --optimizer sgd --lr 0.1
+END
+}
+cell() { # SCRIPT [options]: one, without a list
+    OPTIMIZERS=adam bash "$1_grid_search.sh" --output-dir "res/recipe/$change" "${@:2}"
+}
+few() { LRS=0.001 BATCH_SIZES=32 RATIOS='' cell "$@" --label-ratio 0.1 --epochs 10; }
+probe() { LRS=0.003 BATCH_SIZES=64 cell "$@" --epochs 20; }
+base="--pretrained-model-path res/recipe/labels/checkpoint/SupervisedPretraining/imagenet-adam-lr0.001-bs64-ratio0.3/last.pth"
+
+# Pre-training with these options, and a linear classifier on it
+simclr() {
+    RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 4 --temperature 0.1 --crop-scale 0.5 $*" \
+        probe self_supervised_pretrained
+}
+labels() { RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25 $*" probe supervised_pretrained; }
+# Training with these options, after pre-training with labels or without
+scratch() { few supervised --stem 7x7 --image-size 32 "$@"; }
+finetune() { few supervised_pretrained_finetune $base "$@"; }
+linear() { RATIOS='' probe supervised_pretrained $base "$@"; }
+
+for name in "$@"; do
+    changes | grep -q "^$name " || { echo "error: no change $name" >&2; exit 2; }
+done
+run() { # name, function, options
+    if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
+}
+export only="$*" pretraining base
+export -f cell few probe simclr labels scratch finetune linear run
+changes | xargs -P "${JOBS:-1}" -L 1 bash -c 'run "$@" || exit 1' recipe
