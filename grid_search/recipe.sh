@@ -48,6 +48,14 @@ scratch-decay       scratch  --weight-decay 5e-3
 linear-lr1e-3       linear   --lr 1e-3
 linear-lr1e-2       linear   --lr 1e-2
 linear-sgd          linear   --optimizer sgd --lr 0.1
+simclr-lr1e-4       simclr   --lr 1e-4
+simclr-lr3e-4-seed1 simclr   --lr 3e-4 --seed 1
+simclr-lr3e-4-crop0.25 simclr --lr 3e-4 --crop-scale 0.25
+labels-lr3e-4       labels   --lr 3e-4
+labels-lr3e-3       labels   --lr 3e-3
+labels-lr3e-4-crop0.5 labels --lr 3e-4 --crop-scale 0.5
+finetune-all        finetune_all
+finetune-all-lr3e-4 finetune_all --lr 3e-4
 END
 }
 cell() { # SCRIPT [options]: one, without a list
@@ -66,6 +74,7 @@ labels() { RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25 $
 # Training with these options, after pre-training with labels or without
 scratch() { few supervised --stem 7x7 --image-size 32 "$@"; }
 finetune() { few supervised_pretrained_finetune $base "$@"; }
+finetune_all() { LRS=0.001 BATCH_SIZES=64 RATIOS='' cell supervised_pretrained_finetune $base --epochs 3 "$@"; }
 linear() { RATIOS='' probe supervised_pretrained $base "$@"; }
 
 for name in "$@"; do
@@ -75,5 +84,5 @@ run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
 }
 export only="$*" pretraining base
-export -f cell few probe simclr labels scratch finetune linear run
+export -f cell few probe simclr labels scratch finetune finetune_all linear run
 changes | xargs -P "${JOBS:-1}" -L 1 bash -c 'run "$@" || exit 1' recipe
