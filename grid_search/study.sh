@@ -10,7 +10,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export OPTIMIZERS=adam PRETRAIN_ARGS
-pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
+pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --knn-data cifar100"
 failed=0
 
 cells() { # SCRIPT LR BATCH_SIZE RATIOS EPOCHS [options]: three seeds of training, and of what is held out
@@ -32,9 +32,9 @@ pretrained() { # SCRIPT without its ending
     cells "$1_finetune" 0.001 64 0.1 3
 }
 scratch() { trained supervised '' --stem 7x7 --image-size 32; }
-supervised() { PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25" && pretrained supervised_pretrained; }
+supervised() { PRETRAIN_ARGS="$pretraining --lr 1e-3 --epochs 5 --crop-scale 0.25" && pretrained supervised_pretrained; }
 self_supervised() {
-    PRETRAIN_ARGS="$pretraining --epochs 12 --temperature 0.1 --crop-scale 0.5 --knn-every 3"
+    PRETRAIN_ARGS="$pretraining --lr 3e-4 --epochs 20 --temperature 0.1 --crop-scale 0.5 --knn-every 5"
     pretrained self_supervised_pretrained
 }
 for part in "${@:-scratch supervised self_supervised}"; do for name in $part; do "$name"; done; done
