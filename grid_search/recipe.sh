@@ -9,53 +9,53 @@ pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e
 
 changes() { # name, function below, options
     cat <<'END'
-labels              labels
-simclr              simclr
-simclr-seed1        simclr   --seed 1
-simclr-seed2        simclr   --seed 2
-simclr-temp0.05     simclr   --temperature 0.05
-simclr-temp0.2      simclr   --temperature 0.2
-simclr-temp0.5      simclr   --temperature 0.5
-simclr-crop0.08     simclr   --crop-scale 0.08
-simclr-crop0.25     simclr   --crop-scale 0.25
-simclr-crop0.75     simclr   --crop-scale 0.75
-simclr-64px         simclr   --image-size 64
-labels-seed1        labels   --seed 1
-labels-seed2        labels   --seed 2
-labels-crop0.08     labels   --crop-scale 0.08
-labels-crop0.5      labels   --crop-scale 0.5
-labels-64px         labels   --image-size 64
-scratch             scratch
-scratch-64px        scratch  --image-size 64
-scratch-3x3         scratch  --stem 3x3
-simclr-lr3e-4       simclr   --lr 3e-4
-simclr-lr3e-3       simclr   --lr 3e-3
-simclr-bs32         simclr   --batch-size 32
-simclr-bs128        simclr   --batch-size 128
-simclr-sgd          simclr   --optimizer sgd --lr 0.05
-simclr-3x3          simclr   --stem 3x3
-finetune            finetune
-finetune-lr3e-4     finetune --lr 3e-4
-finetune-lr3e-3     finetune --lr 3e-3
-finetune-sgd        finetune --optimizer sgd --lr 0.05
-finetune-smoothing  finetune --label-smoothing 0.1
-finetune-decay      finetune --weight-decay 5e-3
-scratch-lr3e-4      scratch  --lr 3e-4
-scratch-lr3e-3      scratch  --lr 3e-3
-scratch-sgd         scratch  --optimizer sgd --lr 0.05
-scratch-smoothing   scratch  --label-smoothing 0.1
-scratch-decay       scratch  --weight-decay 5e-3
-linear-lr1e-3       linear   --lr 1e-3
-linear-lr1e-2       linear   --lr 1e-2
-linear-sgd          linear   --optimizer sgd --lr 0.1
-simclr-lr1e-4       simclr   --lr 1e-4
-simclr-lr3e-4-seed1 simclr   --lr 3e-4 --seed 1
-simclr-lr3e-4-crop0.25 simclr --lr 3e-4 --crop-scale 0.25
-labels-lr3e-4       labels   --lr 3e-4
-labels-lr3e-3       labels   --lr 3e-3
-labels-lr3e-4-crop0.5 labels --lr 3e-4 --crop-scale 0.5
-finetune-all        finetune_all
-finetune-all-lr3e-4 finetune_all --lr 3e-4
+labels                  labels
+labels-seed1            labels        --seed 1
+labels-seed2            labels        --seed 2
+labels-lr3e-4           labels        --lr 3e-4
+labels-lr3e-3           labels        --lr 3e-3
+labels-crop0.08         labels        --crop-scale 0.08
+labels-crop0.5          labels        --crop-scale 0.5
+labels-lr3e-4-crop0.5   labels        --lr 3e-4 --crop-scale 0.5
+labels-64px             labels        --image-size 64
+simclr                  simclr
+simclr-seed1            simclr        --seed 1
+simclr-seed2            simclr        --seed 2
+simclr-temp0.05         simclr        --temperature 0.05
+simclr-temp0.2          simclr        --temperature 0.2
+simclr-temp0.5          simclr        --temperature 0.5
+simclr-crop0.08         simclr        --crop-scale 0.08
+simclr-crop0.25         simclr        --crop-scale 0.25
+simclr-crop0.75         simclr        --crop-scale 0.75
+simclr-lr1e-4           simclr        --lr 1e-4
+simclr-lr3e-4           simclr        --lr 3e-4
+simclr-lr3e-4-seed1     simclr        --lr 3e-4 --seed 1
+simclr-lr3e-4-crop0.25  simclr        --lr 3e-4 --crop-scale 0.25
+simclr-lr3e-3           simclr        --lr 3e-3
+simclr-sgd              simclr        --optimizer sgd --lr 0.05
+simclr-bs32             simclr        --batch-size 32
+simclr-bs128            simclr        --batch-size 128
+simclr-64px             simclr        --image-size 64
+simclr-3x3              simclr        --stem 3x3
+scratch                 scratch
+scratch-lr3e-4          scratch       --lr 3e-4
+scratch-lr3e-3          scratch       --lr 3e-3
+scratch-sgd             scratch       --optimizer sgd --lr 0.05
+scratch-smoothing       scratch       --label-smoothing 0.1
+scratch-decay           scratch       --weight-decay 5e-3
+scratch-64px            scratch       --image-size 64
+scratch-3x3             scratch       --stem 3x3
+finetune                finetune
+finetune-lr3e-4         finetune      --lr 3e-4
+finetune-lr3e-3         finetune      --lr 3e-3
+finetune-sgd            finetune      --optimizer sgd --lr 0.05
+finetune-smoothing      finetune      --label-smoothing 0.1
+finetune-decay          finetune      --weight-decay 5e-3
+finetune-all            finetune_all
+finetune-all-lr3e-4     finetune_all  --lr 3e-4
+linear-lr1e-3           linear        --lr 1e-3
+linear-lr1e-2           linear        --lr 1e-2
+linear-sgd              linear        --optimizer sgd --lr 0.1
 END
 }
 cell() { # SCRIPT [options]: one, without a list

@@ -64,7 +64,7 @@ def tracked():
 
 
 TRACKED = tracked()
-EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent == ROOT / "res"]
+EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent.name == "res"]
 
 
 def draws_the_same():
@@ -125,7 +125,7 @@ def test_every_csv_in_res_has_the_command_that_reruns_it():
     for path in EVIDENCE:
         config = results.read_config(path.with_suffix(".yml"))
         if path.with_suffix(".yml") not in TRACKED or "command" not in config:
-            wrong[path.name] = "no YAML file with its command beside it"
+            wrong[str(path)] = "no YAML file with its command beside it"
         elif rerun_name(config["command"]) != path.stem:
-            wrong[path.name] = f"another run than {config['command']}"
+            wrong[str(path)] = f"another run than {config['command']}"
     assert wrong == {}
