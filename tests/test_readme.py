@@ -4,7 +4,6 @@ import importlib
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import report
 import results
 import train
 import utils
+from tests.evidence import EVIDENCE, ROOT, TRACKED
 
-ROOT = Path(__file__).parent.parent
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
             for line in block.splitlines() if line]
 
@@ -48,23 +47,6 @@ def test_command_parses(command):
 def test_every_flag_is_explained():
     text = (ROOT / "README.md").read_text()
     assert [name for name in utils.ARGUMENTS if f"`--{name.replace('_', '-')}`" not in text] == []
-
-
-def tracked():
-    """The files of res/ that are under version control; all where there is none. What a user has trained beside them
-    is not in the README."""
-    try:
-        done = subprocess.run(["git", "ls-files", "-z", "res", "README.md"], cwd=ROOT, capture_output=True, text=True)
-        names = done.stdout.split("\0")
-    except OSError:
-        names = []
-    if "README.md" not in names:
-        return [path for path in ROOT.glob("res/**/*") if path.is_file()]
-    return [ROOT / name for name in names if name.startswith("res/")]
-
-
-TRACKED = tracked()
-EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent.name == "res"]
 
 
 def draws_the_same():
