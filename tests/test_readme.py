@@ -15,6 +15,7 @@ import report
 import results
 import train
 import utils
+from functions import MODEL_TYPES
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -111,3 +112,11 @@ def test_every_csv_in_res_has_the_command_that_reruns_it():
         elif rerun_name(config["command"]) != path.stem:
             wrong[str(path)] = f"another run than {config['command']}"
     assert wrong == {}
+
+
+def test_the_demo_table_is_what_its_csvs_hold():
+    rows = re.findall(r"^\| .+ \| (\d\.\d+ ± \d\.\d+) \|$", (ROOT / "README.md").read_text(), re.M)
+    found = {(result.setting.model_type, result.runs[0].planned): "{:.3f} ± {:.3f}".format(*result.test)
+             for result in results.read_results(ROOT / "res" / "demo" / "res") if not result.setting.pretraining}
+    wanted = [(model_type, 10) for model_type in MODEL_TYPES] + [("Supervised", 40)]
+    assert rows == [found.pop(key) for key in wanted] and found == {}
