@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# How the study's recipe was found: one change of it at a time, each in a folder of its own, res/recipe/<change>, with the
-# CSVs behind the tables of res/README.md. Runs what is missing, and resumes what was cut off.
+# How the study's recipe was found: changes of it, each in a folder of its own, res/recipe/<change>, with the CSVs behind the
+# tables of res/README.md. Runs what is missing, and resumes what was cut off; where weights are gone it pre-trains again.
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
-# Reads what study.sh reads, 18,000 of the ImageNet images for pre-training and a tenth of the labels for training.
+# finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the ImageNet images.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
@@ -78,7 +78,7 @@ finetune_all() { LRS=0.001 BATCH_SIZES=64 RATIOS='' cell supervised_pretrained_f
 linear() { RATIOS='' probe supervised_pretrained $base "$@"; }
 
 for name in "$@"; do
-    changes | grep -q "^$name " || { echo "error: no change $name" >&2; exit 2; }
+    [[ $'\n'$(changes) == *$'\n'"$name "* ]] || { echo "error: no change $name" >&2; exit 2; }
 done
 run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi

@@ -15,27 +15,33 @@ import results
 import train
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 
-SCRIPT = (ROOT / "grid_search" / "recipe.sh").read_text()
-NAMES = [line.split()[0] for line in re.search("<<'END'\n(.*)\nEND\n", SCRIPT, re.S).group(1).splitlines()]
-ROWS = dict(re.findall(r"^\| `(\S+)` \|(.*)\|$", (ROOT / "res" / "README.md").read_text(), re.M))
+LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
+CHANGES = [(line.split()[0], " ".join(line.split()[2:])) for line in LIST.splitlines()]
+ROWS = [(name, [cell.strip() for cell in cells.split("|")])
+        for name, cells in re.findall(r"^\| `(\S+)` \|(.*)\|$", (ROOT / "res" / "README.md").read_text(), re.M)]
 
 
-def test_the_script_the_table_and_the_evidence_name_the_same_changes():
-    assert len(set(NAMES)) == len(NAMES)
-    assert list(ROWS) == [name for name in NAMES if name in ROWS], "in the order of the script"
+def test_the_script_the_tables_and_the_evidence_name_the_same_changes():
+    names = [name for name, _ in CHANGES]
     folders = {path.relative_to(ROOT / "res" / "recipe").parts[0] for path in TRACKED
                if path.is_relative_to(ROOT / "res" / "recipe")}
-    assert set(ROWS) == set(NAMES) == folders
+    assert len(set(names)) == len(names) and set(names) == folders
+    assert sorted(names) == sorted(name for name, _ in ROWS)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_row_of_the_table_is_what_its_csvs_hold(name):
+@pytest.mark.parametrize("name, options", CHANGES)
+def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
     runs = results.read_runs(ROOT / "res" / "recipe" / name / "res")
-    [trained] = [run.rows for run in runs if not run.setting.pretraining]
-    pretraining = [run.rows[-1:] for run in runs if run.setting.pretraining]
-    values = [*(value for last in pretraining for column in ("contrast_accuracy", "knn_accuracy")
-                for value in results.written(last, column)), results.choose_epoch(trained)["val_accuracy"]]
-    assert re.findall(r"\d\.\d+", ROWS[name]) == [f"{value:.3f}" for value in values]
+    [trained] = [run for run in runs if not run.setting.pretraining]
+    cells = [f"{results.choose_epoch(trained.rows)['val_accuracy']:.3f}"]
+    for run in runs:
+        if run.setting.pretraining:
+            last = run.rows[-1]
+            cells = ["" if last[column] is None else f"{last[column]:.3f}"
+                     for column in ("contrast_accuracy", "knn_accuracy")] + cells
+    assert dict(ROWS)[name] == cells
+    assert any(options in run.config["command"] for run in runs)
+    assert all(run.rows[-1]["epoch"] == run.planned for run in runs)
 
 
 def settings(command):
@@ -62,6 +68,6 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
 
 
 def test_an_unknown_change_stops_the_script():
-    done = subprocess.run(["bash", str(ROOT / "grid_search" / "recipe.sh"), "labels", "simclr-temp9"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", str(ROOT / "grid_search" / "recipe.sh"), "simclr-temp9"],
+                          capture_output=True, text=True, check=False, env={**os.environ, "DRY_RUN": "1"})
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no change simclr-temp9\n")
