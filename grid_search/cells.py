@@ -142,14 +142,25 @@ def _parse(program, options):
 def _plain_cell(options):
     """A cell without pre-training of its own."""
     args = _parse("train.py", options)
-    kind, path, trained_as = MODEL_TYPES[args.model_type], args.pretrained_model_path, {}
+    kind, path = MODEL_TYPES[args.model_type], args.pretrained_model_path
     if path is None and kind.pretraining and not kind.imagenet:
         raise ValueError("RATIOS is empty: name the checkpoint with --pretrained-model-path")
-    if path is not None and path.is_file():
-        found = checkpoint.read(path).get("trained_as")
-        trained_as = found if isinstance(found, dict) else {}
+    trained_as = {} if path is None else _trained_as(path)
     return Cell("train.py", tuple(options), args, trained_as.get("sample_ratio"),
                 pretrained_on=trained_as.get("data"))
+
+
+def _trained_as(path):
+    """The settings of a pre-training that name its cells: from its checkpoint or, where only results
+    were kept, from the name of its folder."""
+    if path.is_file():
+        found = checkpoint.read(path).get("trained_as")
+        return found if isinstance(found, dict) else {}
+    try:
+        setting, *_ = results.parse_name("pretrain_" + "_".join(path.parts[-3:-1]))
+    except ValueError:
+        return {}
+    return {"sample_ratio": setting.ratio, "data": setting.data}
 
 
 def _pretraining(ratio, options, pretrain_options):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the study's recipe was found: changes of it, each in a folder of its own, res/recipe/<change>, with the CSVs behind the
-# tables of res/README.md. Runs what is missing, and resumes what was cut off; where weights are gone it pre-trains again.
+# tables of res/README.md. Runs what has no results, and resumes what was cut off.
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
 # finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the ImageNet images.
 set -uo pipefail

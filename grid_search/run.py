@@ -213,7 +213,7 @@ def _number(name, low, high):
 
 
 def choose(cells):
-    """What ONLY and CELL leave of a grid. Returns: (pre-trainings, cells)."""
+    """What ONLY and CELL leave of a grid. Returns: (pre-trainings that cells wait for, cells)."""
     only = os.environ.get("ONLY", "")
     if only not in ("", "pretrain", "cells"):
         raise ValueError(f"ONLY={only}: must be pretrain or cells")
@@ -226,8 +226,15 @@ def choose(cells):
         chosen = [chosen[number - 1]]
     if only == "pretrain":
         return chosen, []
-    needed = {cell.source for cell in chosen}
+    needed = {cell.source for cell in chosen if not _done(cell)}  # else weights may be gone
     return [source for source in sources if source in needed and not only], chosen
+
+
+def _done(cell):
+    try:
+        return cell.state() in ("finished", "diverged")
+    except ValueError:  # said where the cell is run
+        return False
 
 
 def print_commands(cells):

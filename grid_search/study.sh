@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The study whose results README.md shows: every run behind res/*.csv, at the scale of two CPU cores.
-# Runs what is missing, and resumes what was cut off; where weights are gone it pre-trains again.
-# DRY_RUN=1 prints the commands that are left.
+# Runs what has no results in res/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
 #   bash grid_search/study.sh [part ...]    scratch supervised self_supervised; all of them without a name
 # Started twice at once, with its parts in another order, it shares the work:
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh self_supervised

@@ -192,6 +192,25 @@ def test_cells_do_not_start_from_half_trained_weights(tmp_path):
     assert not list(tmp_path.glob("grid/res/SelfSupervisedPretrained_*"))
 
 
+def test_what_has_results_is_not_run_again_without_its_weights(tmp_path):
+    grid = Digits(tmp_path / "grid")
+    lists = {"script": "self_supervised_pretrained", "RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01",
+             "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0"}
+    status, out, err = grid.finish(**lists)
+    assert status == 0 and "finished: 2 of 2 runs" in out, err
+    weights, = tmp_path.glob("grid/checkpoint/SelfSupervisedPretraining/*/last.pth")
+    shutil.rmtree(tmp_path / "grid" / "checkpoint")
+    assert grid.finish(**lists, DRY_RUN="1")[:2] == (0, "")
+    assert "1 cells, 0 of them to run" in grid.finish(**lists)[1]
+    named = {**lists, "RATIOS": "", "DRY_RUN": "1"}
+    assert grid.finish("--pretrained-model-path", str(weights), **named)[:2] == (0, "")
+
+    result, = tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv")
+    result.unlink()
+    commands = grid.finish(**lists, DRY_RUN="1")[1].splitlines()
+    assert [command.split()[1] for command in commands] == ["pretrain.py", "train.py"]
+
+
 def test_a_full_disk_is_named(tmp_path):
     """No file may grow beyond 5 MB in a cell, where a checkpoint needs more; Python ignores the signal."""
     grid, limited = Digits(tmp_path / "grid"), tmp_path / "bin"
