@@ -151,8 +151,8 @@ def _plain_cell(options):
 
 
 def _trained_as(path):
-    """The settings of a pre-training that name its cells: from its checkpoint or, where only results
-    were kept, from the name of its folder."""
+    """The settings of a pre-training that name its cells: from its checkpoint or, where only
+    results were kept, from the name of its folder."""
     if path.is_file():
         found = checkpoint.read(path).get("trained_as")
         return found if isinstance(found, dict) else {}
