@@ -7,8 +7,6 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 import checkpoint
 import pretrain
 import results
@@ -85,11 +83,9 @@ class Cell:
 
     def _check_settings(self):
         """Raises: ValueError where the same name hides a run of other settings."""
-        try:
-            config = yaml.safe_load((self.folder / "config.yml").read_text())
-        except (OSError, ValueError, yaml.YAMLError):
-            return
-        old, new = config if isinstance(config, dict) else {}, vars(self.args)
+        old = (results.read_config(self.folder / "config.yml")
+               or results.read_config(self.csv.with_suffix(".yml")))  # the weights may be gone
+        new = vars(self.args)
         wrong = [f"--{name.replace('_', '-')} was {old[name]} and is {new[name]}"
                  for name, same in (("epochs", int), ("pretrained_model_path", _run_of))
                  if name in old and name in new and same(old[name]) != same(new[name])]

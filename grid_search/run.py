@@ -213,7 +213,10 @@ def _number(name, low, high):
 
 
 def choose(cells):
-    """What ONLY and CELL leave of a grid. Returns: (pre-trainings that cells wait for, cells)."""
+    """What ONLY and CELL leave of a grid. Returns: (pre-trainings, cells).
+
+    A pre-training without weights is left out where all its cells have their results.
+    """
     only = os.environ.get("ONLY", "")
     if only not in ("", "pretrain", "cells"):
         raise ValueError(f"ONLY={only}: must be pretrain or cells")
@@ -226,15 +229,20 @@ def choose(cells):
         chosen = [chosen[number - 1]]
     if only == "pretrain":
         return chosen, []
-    needed = {cell.source for cell in chosen if not _done(cell)}  # else weights may be gone
-    return [source for source in sources if source in needed and not only], chosen
+    if only:
+        return [], chosen
+    used = {cell.source for cell in chosen}
+    waited_for = {cell.source for cell in chosen if _state(cell) not in ("finished", "diverged")}
+    return [source for source in sources if source in waited_for
+            or (source in used and _state(source) != "new")], chosen
 
 
-def _done(cell):
+def _state(cell):
+    """Its state; None where that is an error, which is said when its turn comes."""
     try:
-        return cell.state() in ("finished", "diverged")
-    except ValueError:  # said where the cell is run
-        return False
+        return cell.state()
+    except ValueError:
+        return None
 
 
 def print_commands(cells):

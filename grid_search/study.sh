@@ -5,7 +5,7 @@
 # Started twice at once, with its parts in another order, it shares the work:
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh self_supervised
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh scratch supervised self_supervised
-# Four hours of epochs, half as long with the two.
+# Four hours of epochs.
 # Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/README.md.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"

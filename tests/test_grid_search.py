@@ -204,6 +204,9 @@ def test_what_has_results_is_not_run_again_without_its_weights(tmp_path):
     assert "1 cells, 0 of them to run" in grid.finish(**lists)[1]
     named = {**lists, "RATIOS": "", "DRY_RUN": "1"}
     assert grid.finish("--pretrained-model-path", str(weights), **named)[:2] == (0, "")
+    others = {**lists, "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0 --temperature 0.9"}
+    status, out, _ = grid.finish(**others)
+    assert status == 1 and "--temperature was 0.5 and is 0.9" in "".join(failures(out).values())
 
     result, = tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv")
     result.unlink()
