@@ -66,6 +66,11 @@ class Cell:
         except (OSError, ValueError):
             return []
 
+    def has_results(self):
+        """Whether its CSV has the last epoch."""
+        rows = self.rows()
+        return bool(rows) and rows[-1]["epoch"] >= self.args.epochs
+
     def state(self):
         """How far it has come: "finished", "diverged", "cut off" or "new".
 
@@ -76,16 +81,15 @@ class Cell:
             self._check_settings()
         if rows and not math.isfinite(rows[-1][COLUMNS[self.program][1]] or 0):
             return "diverged"
-        usable = self.program == "train.py" or weights.is_file()
-        if usable and rows and rows[-1]["epoch"] >= self.args.epochs:
+        if self.has_results() and (self.program == "train.py" or weights.is_file()):
             return "finished"
         return "cut off" if weights.is_file() else "new"
 
     def _check_settings(self):
         """Raises: ValueError where the same name hides a run of other settings."""
-        old = (results.read_config(self.folder / "config.yml")
-               or results.read_config(self.csv.with_suffix(".yml")))  # the weights may be gone
-        new = vars(self.args)
+        old, new = results.read_config(self.folder / "config.yml"), vars(self.args)
+        if not old and self.has_results():  # kept without the weights
+            old = results.read_config(self.csv.with_suffix(".yml"))
         wrong = [f"--{name.replace('_', '-')} was {old[name]} and is {new[name]}"
                  for name, same in (("epochs", int), ("pretrained_model_path", _run_of))
                  if name in old and name in new and same(old[name]) != same(new[name])]

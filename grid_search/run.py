@@ -215,7 +215,7 @@ def _number(name, low, high):
 def choose(cells):
     """What ONLY and CELL leave of a grid. Returns: (pre-trainings, cells).
 
-    A pre-training without weights is left out where all its cells have their results.
+    A pre-training that has results and no weights is left out where all its cells have theirs.
     """
     only = os.environ.get("ONLY", "")
     if only not in ("", "pretrain", "cells"):
@@ -233,8 +233,9 @@ def choose(cells):
         return [], chosen
     used = {cell.source for cell in chosen}
     waited_for = {cell.source for cell in chosen if _state(cell) not in ("finished", "diverged")}
-    return [source for source in sources if source in waited_for
-            or (source in used and _state(source) != "new")], chosen
+    spent = {source for source in used - waited_for - {None}
+             if _state(source) == "new" and source.has_results()}
+    return [source for source in sources if source in used - spent], chosen
 
 
 def _state(cell):

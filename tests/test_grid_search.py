@@ -207,6 +207,8 @@ def test_what_has_results_is_not_run_again_without_its_weights(tmp_path):
     others = {**lists, "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0 --temperature 0.9"}
     status, out, _ = grid.finish(**others)
     assert status == 1 and "--temperature was 0.5 and is 0.9" in "".join(failures(out).values())
+    status, out, _ = grid.finish("--epochs", "3", **lists, DRY_RUN="1")  # more than there is
+    assert status == 0 and [command.split()[1] for command in out.splitlines()] == ["pretrain.py", "train.py"]
 
     result, = tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv")
     result.unlink()
