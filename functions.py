@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-from checkpoint import backbone_weights, load_backbone, without_head
+import checkpoint
 from data import augment
 from data.dataloader import generator
 from gradients import Objective, backward
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
+from weights import find_backbone, load_backbone
 
 
 class ModelType(NamedTuple):
@@ -48,36 +49,51 @@ class Backbone(NamedTuple):
     trained_as: dict
 
 
-def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto"):
+def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto", mean=None,
+                std=None):
     """Build the network of a method with its weights loaded and a new classifier.
 
     Args:
         kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
-            serve where the weights have none. path: a checkpoint; None for untrained or ImageNet
-            weights as kind says. stem: "auto" for that of the weights, 3x3 where there are none.
+            serve where the weights have none. path: a file of weights; None for untrained or
+            ImageNet weights as kind says. stem: "auto" for that of the weights, 3x3 where there are
+            none. image_size, mean, std: of the input, None for what the weights expect.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
-    tensors = None
-    trained_as = {"stem": "3x3", "mean": dataset.mean, "std": dataset.std,
-                  "image_size": dataset.image_size}
+    found, origin = None, path or "the ImageNet weights"
+    trained_as = {"stem": "3x3" if stem == "auto" else stem, "mean": dataset.mean,
+                  "std": dataset.std, "image_size": dataset.image_size}
     if path is not None:
-        tensors, trained_as = backbone_weights(path)
+        found = find_backbone(checkpoint.read(path), path)
+        trained_as = found.trained_as
     elif kind.imagenet:
-        tensors, trained_as = imagenet_weights(arch)
-        tensors = without_head(tensors)
-    if tensors is None and stem != "auto":
-        trained_as["stem"] = stem
+        state, presets = imagenet_weights(arch)
+        found = find_backbone(state, origin)
+        trained_as = {**found.trained_as, **presets}
     if stem not in ("auto", trained_as["stem"]):
-        raise ValueError(f"--stem {stem}: {path or 'the ImageNet weights'} have a "
-                         f"{trained_as['stem']} stem")
+        raise ValueError(f"--stem {stem}: {origin} have a {trained_as['stem']} stem")
     model = resnet(arch, classes, trained_as["stem"])
-    if tensors is not None:
-        load_backbone(model, tensors, path or "ImageNet weights")
+    if found:
+        load_backbone(model, found, origin, arch)
     if kind.frozen:
         model.requires_grad_(False)
         model.fc.requires_grad_(True)
+    trained_as = {**trained_as, "mean": tuple(mean or trained_as["mean"]),
+                  "std": tuple(std or trained_as["std"])}
     size = image_size or trained_as["image_size"] or dataset.image_size
-    return Backbone(model, size, tuple(trained_as["mean"]), tuple(trained_as["std"]), trained_as)
+    if path is not None and not found.stated:
+        print(description(found, path, trained_as, size))
+    return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
+
+
+def description(found, origin, trained_as, size):
+    """What was found in a file that does not say what input it expects, in a line."""
+    at = f" below {found.place}" if found.place else ""
+    others = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
+    mean, std = (",".join(f"{value:g}" for value in trained_as[name]) for name in ("mean", "std"))
+    return (f"{origin}: a {trained_as['arch']} with a {trained_as['stem']} stem{at}{others}; it "
+            f"is taken to expect {size} px, mean {mean}, std {std}; --image-size, --mean and --std "
+            "set them")
 
 
 def autocast(device, amp):

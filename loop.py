@@ -20,6 +20,7 @@ from data.store_files import flock
 from functions import Diverged, Progress, check_finite, train_one_epoch
 from optimizers import build_optimizer, learning_rate, scaled_rate
 from tensorboard_log import TensorBoardLog
+from weights import without_head
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
 WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
@@ -235,7 +236,7 @@ class Run:
 
     def _check_frozen(self, before):
         """Raises: ValueError where the frozen part is not the one that the run began with."""
-        now = checkpoint.without_head(self.job.network.state_dict())
+        now = without_head(self.job.network.state_dict())
         if not all(torch.equal(tensor.cpu(), before[name]) for name, tensor in now.items()):
             raise ValueError(f"{self.folder}: began with other weights than these; name its "
                              "checkpoint (see config.yml) with --pretrained-model-path")

@@ -24,9 +24,9 @@ COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
          "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem", "image_size",
-         "label_smoothing", "warmup_epochs", "scheduler", "milestones", "weight_decay", "val_ratio",
-         "label_ratio", "feature_views", "seed", "amp", "compile", "micro_batch_size", "lr_scaling",
-         "workers", "max_bad_images", "checkpoint_minutes", "debug")
+         "mean", "std", "label_smoothing", "warmup_epochs", "scheduler", "milestones",
+         "weight_decay", "val_ratio", "label_ratio", "feature_views", "seed", "amp", "compile",
+         "micro_batch_size", "lr_scaling", "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):
@@ -45,7 +45,7 @@ def main(argv=None):
     train, test, positions = load(args)
     utils.seed_everything(args.seed)
     backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
-                           args.image_size, args.stem)
+                           args.image_size, args.stem, args.mean, args.std)
     backbone.model.to(device, memory_format=torch.channels_last)
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)

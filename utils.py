@@ -37,6 +37,16 @@ def _milestones(text):
     return [_number(float, 0, 1, open_low=True)(part) for part in text.split(",")]
 
 
+def _rgb(low, open_low):
+    """Three numbers with commas between, of red, green and blue."""
+    def parse(text):
+        values = [_number(float, low, open_low=open_low)(part) for part in text.split(",")]
+        if len(values) != 3:
+            raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
+        return values
+    return parse
+
+
 _COUNT = _number(int, 1)
 _RATIO = _number(float, 0, 1, open_low=True)
 ARGUMENTS = {
@@ -82,6 +92,12 @@ ARGUMENTS = {
     "out_dim": dict(type=_COUNT, default=128, help="outputs of the projection head"),
     "image_size": dict(type=_number(int, 8),
                        help="px a side of the network's input (default: the method's)"),
+    "mean": dict(type=_rgb(float("-inf"), True), metavar="R,G,B",
+                 help="mean of the network's input, of pixels in [0, 1] (default: the weights' or "
+                 "the dataset's)"),
+    "std": dict(type=_rgb(0, True), metavar="R,G,B",
+                help="standard deviation of the network's input (default: the weights' or the "
+                "dataset's)"),
     "temperature": dict(type=_number(float, 0, open_low=True), default=0.5, help="of NT-Xent"),
     "crop_scale": dict(type=_RATIO, default=0.08,
                        help="smallest share of the image that a crop covers"),

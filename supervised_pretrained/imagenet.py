@@ -15,7 +15,7 @@ def imagenet_weights(arch):
     """Load (downloading once) the ImageNet weights of an architecture that the package names.
 
     The file lies where the package's own loader looks: torch.hub's folder, as TORCH_HOME says.
-    Returns: (state dict with torchvision's key names, dict of mean, std and image_size).
+    Returns: (what the file holds, dict of the mean, std and image_size that it expects).
     Raises: FileNotFoundError if it can be neither found nor downloaded, ValueError if its hash is
         wrong.
     """
@@ -36,7 +36,7 @@ def imagenet_weights(arch):
                          f"{_hash_prefix(path)} as its name says; delete it to download it again")
     return checkpoint.read(path), {  # the package's own loader would execute what it loads
         "mean": tuple(preset["mean"]), "std": tuple(preset["std"]),
-        "image_size": settings.IMAGENET_WEIGHTS_SIZE, "stem": "7x7"}
+        "image_size": settings.IMAGENET_WEIGHTS_SIZE}
 
 
 def _hash_prefix(path):

@@ -43,7 +43,7 @@ def test_a_truncated_file_is_noticed(path, length):
 
 
 def test_another_version(path):
-    torch.save({"version": 99, "model": {}}, path)
+    torch.save({"version": 99, "model": {}, "trained_as": {}}, path)
     with pytest.raises(ValueError, match="version 99; this program reads version 1"):
         checkpoint.read(path)
 

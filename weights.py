@@ -1,0 +1,235 @@
+"""Find a ResNet in anybody's file of weights, and account for every tensor beside it."""
+
+import math
+import re
+from typing import NamedTuple
+
+import torch
+
+from conf import global_settings as settings
+from supervised.resnet import ARCHS, resnet
+
+# A ResNet's parts by the names that a file gives them, "" being the network itself: torchvision's,
+# or their places in an nn.Sequential of its children, some of which have no tensors.
+_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+_SPELLINGS = [dict(zip(_PARTS, _PARTS))] + [
+    dict(zip(("0", "1", *map(str, range(first, first + 4))), _PARTS)) for first in (2, 3, 4)]
+_COUNTER = "num_batches_tracked"  # PyTorch has it since 0.4.1, and fills it in for older files
+# Words in the names of networks that follow another one, and of what is neither network nor head
+_FOLLOWERS = {"momentum", "ema", "teacher", "target", "key", "k", "m"}
+_STORES = {"queue", "ptr", "bank", "center", "prototypes", "criterion", "loss"}
+_HEADS = {"fc", "linear", "lincls", "head", "heads", "classifier", "projector", "projection",
+          "predictor", "prediction"}
+SHOWN = 6  # names in a message
+
+
+class Found(NamedTuple):
+    """A backbone: tensors, torchvision's name -> tensor, without a head; place: the prefix of its
+    names in the file; left_out: what else lay there, in words; trained_as: dict of arch, stem,
+    mean, std, image_size (px a side, None for any), and what else our own files say; stated:
+    whether the file says what input it expects."""
+
+    tensors: dict
+    place: str
+    left_out: tuple
+    trained_as: dict
+    stated: bool
+
+
+def find_backbone(state, origin):
+    """Find the ResNet in what a file of weights holds.
+
+    It may lie at any depth of dicts and below any prefix (`module.`, `encoder_q.`, ...), with
+    torchvision's names or in an nn.Sequential. Of several, those that follow another one (momentum
+    copies, teachers) are left out, as are heads and queues; anything else is an error.
+
+    Args: state: dict, as from checkpoint.read. origin: the file's name for messages.
+    Returns: Found.
+    Raises: ValueError for none or several of them, weights that are not finite, unknown tensors.
+    """
+    groups = list(_groups_of_tensors(state))
+    places = [_Place(where, tensors, *place) for where, tensors in groups
+              for place in _places(tensors)]
+    if not places:
+        raise ValueError(f"{origin}: holds no ResNet as torchvision names it ({_what(groups)})")
+    place = _choose(places, origin)
+    body, left_out = _body(place), _account(place, origin)
+    arch, stem = _match(body, origin), _stem(body)
+    stated = _stated_input(state, place.tensors, origin)
+    trained_as = stated or {
+        "mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
+        # a 3x3 stem is made for small images: those of the task
+        "image_size": settings.IMAGENET_WEIGHTS_SIZE if stem == "7x7" else None}
+    return Found(body, place.where + place.prefix, left_out, 
+                 {**trained_as, "arch": arch, "stem": stem}, bool(stated))
+
+
+def without_head(tensors):
+    """The state dict of a ResNet of ours less its classifier or projection head."""
+    return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
+
+
+def load_backbone(model, found, origin, arch):
+    """Copy a backbone into a model. Raises: ValueError where it is of another architecture."""
+    if found.trained_as["arch"] != arch:
+        raise ValueError(f"{origin}: of another architecture: a {found.trained_as['arch']}, not "
+                         f"--arch {arch}")
+    model.load_state_dict(found.tensors, strict=False)  # all but fc is there: _match has looked
+
+
+class _Place(NamedTuple):
+    where: str  # the dicts around it, each with a dot behind
+    tensors: dict  # by name, of the innermost dict
+    prefix: str
+    spelling: dict
+
+
+def _groups_of_tensors(state, where=""):
+    """Yield (where, its tensors by name) of each dict in nested dicts that holds some."""
+    tensors = {str(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    if tensors:
+        yield where, tensors
+    for key, value in state.items():
+        if isinstance(value, dict):
+            yield from _groups_of_tensors(value, f"{where}{key}.")
+
+
+def _places(tensors):
+    """Yield (prefix, spelling) of each ResNet among the tensors."""
+    found = set()
+    for spelling in _SPELLINGS:
+        first, third = list(spelling)[0], list(spelling)[2]
+        for key in tensors:
+            prefix = key.removesuffix(f"{first}.weight")
+            whole_name = key != prefix and (not prefix or prefix.endswith("."))
+            if whole_name and prefix not in found and f"{prefix}{third}.0.conv1.weight" in tensors:
+                found.add(prefix)
+                yield prefix, spelling
+
+
+def _choose(places, origin):
+    """The one ResNet that does not follow another one. Raises: ValueError where several differ."""
+    leading = [place for place in places
+               if not _FOLLOWERS & _words(place.where + place.prefix)] or places
+    first = leading[0]
+    for other in leading[1:]:
+        if not _same(_body(first), _body(other)):
+            names = ", ".join(repr(place.where + place.prefix) for place in leading[:SHOWN])
+            raise ValueError(f"{origin}: holds {len(leading)} different ResNets (names begin with "
+                             f"{names}); save the one that is meant in a file of its own")
+    return first
+
+
+def _body(place):
+    """The backbone at a place, by torchvision's names."""
+    found = {}
+    for key, value in place.tensors.items():
+        part, _, rest = key.removeprefix(place.prefix).partition(".")
+        if key.startswith(place.prefix) and part in place.spelling:
+            rest = re.sub(r"(^|\.)shortcut\.", r"\1downsample.", rest)
+            found[f"{place.spelling[part]}.{rest}"] = value
+    return found
+
+
+def _same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def _account(place, origin):
+    """What lies beside a backbone, in words. Raises: ValueError for what is nothing known.
+
+    A part whose tensors are at most matrices is a head, whatever its name; one with convolutions
+    can only be a network that follows another one.
+    """
+    parts = {}
+    for key in place.tensors:
+        first = key.removeprefix(place.prefix).partition(".")[0]
+        if not (key.startswith(place.prefix) and first in place.spelling):
+            parts.setdefault(_branch(key, place.prefix), []).append(key)
+    for name, found in parts.items():
+        dimensions, words = max(place.tensors[key].ndim for key in found), _words(name)
+        known = words & _STORES or (words & _FOLLOWERS if dimensions > 2 else
+                                    dimensions == 2 or words & (_HEADS | _FOLLOWERS))
+        if not known:
+            raise ValueError(f"{origin}: beside the ResNet ({place.where + place.prefix}conv1 ...) "
+                             f"lies what is neither its head nor a copy of it: {_some(found)}; "
+                             "save the ResNet alone")
+    return tuple(f"{name} ({len(found)})" for name, found in parts.items())
+
+
+def _branch(key, prefix):
+    """The beginning of a name up to where it leaves the prefix: `module.fc` of module.fc.0.bias."""
+    parts, before = key.split("."), prefix.split(".")
+    same = 0
+    while same < len(parts) - 1 and same < len(before) and parts[same] == before[same]:
+        same += 1
+    return ".".join(parts[:same + 1])
+
+
+def _match(body, origin):
+    """The architecture whose tensors these are. Raises: ValueError if there is none, or for values
+    that are no weights."""
+    wrong = {}
+    for arch in ARCHS:
+        with torch.device("meta"):
+            own = without_head(resnet(arch, 1, _stem(body)).state_dict())
+        missing = [name for name in own if name not in body and not name.endswith(_COUNTER)]
+        wrong[arch] = [f"missing {name}" for name in missing] + [
+            f"unexpected {name}" for name in body if name not in own] + [
+            f"{name} is {tuple(value.shape)} instead of {tuple(own[name].shape)}"
+            for name, value in body.items() if name in own and value.shape != own[name].shape]
+        if not wrong[arch]:
+            break
+    else:
+        arch = min(wrong, key=lambda name: len(wrong[name]))
+        raise ValueError(f"{origin}: of another architecture than {', '.join(ARCHS)}: for "
+                         f"{arch}, {len(wrong[arch])} keys do not fit: {_some(wrong[arch])}")
+    for name, value in body.items():
+        if not name.endswith(_COUNTER) and not value.is_floating_point():
+            raise ValueError(f"{origin}: {name} is {value.dtype}: no weights of floating point")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{origin}: {name} is not finite: its training diverged, or the file "
+                             "is damaged")
+    return arch
+
+
+def _stem(body):
+    return "3x3" if body["conv1.weight"].shape[2:] == (3, 3) else "7x7"
+
+
+def _stated_input(state, tensors, origin):
+    """What a file says of its input, None where it says nothing.
+
+    The well-known SimCLR code feeds pixels in [0, 1] as they are. Only its files hold an `arch`
+    beside a backbone whose fc is Linear-ReLU-Linear.
+    """
+    if "trained_as" in state:
+        found = state["trained_as"]
+        try:
+            usable = (len(found["mean"]) == len(found["std"]) == 3 and min(found["std"]) > 0
+                      and all(map(math.isfinite, (*found["mean"], *found["std"])))
+                      and (found["image_size"] is None or found["image_size"] >= 1))
+        except (TypeError, KeyError, ValueError):
+            usable = False
+        if not usable:
+            raise ValueError(f"{origin}: its trained_as does not say what input it expects; make "
+                             "it again")
+        return found
+    head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
+    if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
+        return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
+    return None
+
+
+def _words(name):
+    return set(re.split(r"[._]", name.lower()))
+
+
+def _what(groups):
+    """What a file without a ResNet holds, in words."""
+    names = [where + name for where, tensors in groups for name in tensors]
+    return f"it holds {len(names)} tensors: {_some(names)}" if names else "it holds no tensors"
+
+
+def _some(names):
+    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
