@@ -10,7 +10,7 @@ import torch
 import checkpoint
 from data import augment
 from data.dataloader import generator
-from gradients import Objective, backward
+from parallel.gradients import Objective, backward
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 from weights import find_backbone, load_backbone

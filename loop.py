@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 import checkpoint
-import distributed
+from parallel import distributed
 import program
 import provenance
 import utils

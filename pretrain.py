@@ -2,7 +2,7 @@
 
 import torch
 
-import distributed
+from parallel import distributed
 import program
 import utils
 from conf import global_settings as settings
@@ -11,7 +11,7 @@ from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
 from features import knn_probe
 from functions import classification
-from gradients import Objective
+from parallel.gradients import Objective
 from loop import Job, Run
 from self_supervised_pretrained.loss import nt_xent
 from self_supervised_pretrained.network import SimCLR

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 
-import distributed
+from parallel import distributed
 
 SILENT_SECONDS = 3  # until another process than the first tells of an error
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages

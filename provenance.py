@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 
-import distributed
+from parallel import distributed
 from files import whole
 
 

@@ -6,7 +6,7 @@ from typing import Callable, NamedTuple, Optional
 import torch
 
 import checkpoint
-import distributed
+from parallel import distributed
 import program
 import utils
 from conf import global_settings as settings

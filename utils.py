@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-import distributed
+from parallel import distributed
 from conf import global_settings as settings
 from files import whole
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from data.store import read_ahead
-from distributed import rank, share_of, world
+from parallel.distributed import rank, share_of, world
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
 COPIED = 4096  # images at once on their way there

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import distributed  # noqa: E402
+from parallel import distributed  # noqa: E402
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import distributed  # noqa: E402
+from parallel import distributed  # noqa: E402
 from functions import classification  # noqa: E402
-from gradients import Objective, backward  # noqa: E402
+from parallel.gradients import Objective, backward  # noqa: E402
 from self_supervised_pretrained.loss import nt_xent  # noqa: E402
 
 COUNT, PIECE, CPU = 11, 4, torch.device("cpu")

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import checkpoint
-from distributed import share_of
+from parallel.distributed import share_of
 from tests.test_loop import CASES, outcome
 
 ROOT = Path(__file__).resolve().parents[1]
