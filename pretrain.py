@@ -9,10 +9,10 @@ from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
-from features import knn_probe
+from training.features import knn_probe
 from functions import classification
 from parallel.gradients import Objective
-from loop import Job, Run
+from training.loop import Job, Run
 from self_supervised_pretrained.loss import nt_xent
 from self_supervised_pretrained.network import SimCLR
 from supervised.resnet import resnet

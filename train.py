@@ -13,10 +13,10 @@ from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS, hold_out, load_split, stratified
-from features import extract_features, kept_features
+from training.features import extract_features, kept_features
 from functions import (CRITERIA, MODEL_TYPES, build_model, classification, confusion_matrix,
                        labelled_view, metrics, predict)
-from loop import Job, Run
+from training.loop import Job, Run
 from tensorboard_log import SHEET
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",

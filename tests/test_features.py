@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from data.datasets import load_split
-from features import extract_features, kept_features, knn_accuracy
+from training.features import extract_features, kept_features, knn_accuracy
 from functions import Backbone, labelled_view
 from supervised.resnet import SmallMapConv2d, resnet
 

@@ -95,7 +95,7 @@ def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypa
     arguments = [*arguments, *weights_for(program, arguments, weights)]
     assert run(program, whole, *arguments) == 0
 
-    import loop
+    from training import loop
     obey, steps = loop.Run._obey, iter(range(1, 1000))
 
     def kill(self, progress, epoch):

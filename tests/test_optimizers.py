@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from optimizers import LARS, build_optimizer, learning_rate
+from training.optimizers import LARS, build_optimizer, learning_rate
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.3, 1.0])

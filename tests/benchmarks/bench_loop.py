@@ -21,7 +21,7 @@ from data import augment  # noqa: E402
 from data.dataloader import Batches  # noqa: E402
 from functions import classification, train_one_epoch  # noqa: E402
 from parallel.gradients import Objective  # noqa: E402
-from optimizers import build_optimizer  # noqa: E402
+from training.optimizers import build_optimizer  # noqa: E402
 from self_supervised_pretrained.loss import nt_xent  # noqa: E402
 from self_supervised_pretrained.network import SimCLR  # noqa: E402
 from supervised.resnet import resnet  # noqa: E402

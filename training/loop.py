@@ -18,7 +18,7 @@ import utils
 from conf import global_settings as settings
 from data.store_files import flock
 from functions import Diverged, Progress, check_finite, train_one_epoch
-from optimizers import build_optimizer, learning_rate, scaled_rate
+from training.optimizers import build_optimizer, learning_rate, scaled_rate
 from tensorboard_log import TensorBoardLog
 from weights import without_head
 
