@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-import checkpoint
+from records import checkpoint
 from data import augment
 from data.dataloader import generator
 from parallel.gradients import Objective, backward
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
-from weights import find_backbone, load_backbone
+from records.weights import find_backbone, load_backbone
 
 
 class ModelType(NamedTuple):

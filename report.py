@@ -9,10 +9,10 @@ from pathlib import Path
 
 import report_figures
 from conf.best import BEST, write_best
-from files import whole
+from records.files import whole
 from report_readme import write_readme
 from report_tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
-from results import best_of, read_results
+from records.results import best_of, read_results
 
 
 def section(title, results, out, suffix):

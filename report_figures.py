@@ -2,11 +2,11 @@
 
 import math
 
-from files import whole
+from records.files import whole
 from report_lines import draw_curves, draw_labels, draw_ratio
 from report_style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
                           new_axes, ratio_text)
-from results import best_of
+from records.results import best_of
 
 
 def is_lost(result, kind):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import report_figures
 import report_lines
-from files import whole
+from records.files import whole
 from report_style import methods
 from report_tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
                            markdown, method_name)
-from results import parse_name, read_results, written
+from records.results import parse_name, read_results, written
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
 NOTHING = "No results yet."

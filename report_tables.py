@@ -4,7 +4,7 @@ import math
 import statistics
 
 from report_style import is_partial, label_of, look_of, methods, other_source, ratio_text
-from results import best_of, mean_std, written
+from records.results import best_of, mean_std, written
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "

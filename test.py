@@ -4,13 +4,13 @@ import csv
 
 import torch
 
-import checkpoint
+from records import checkpoint
 import program
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
-from files import whole
+from records.files import whole
 from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
                        predict)
 from supervised.resnet import resnet

@@ -5,7 +5,7 @@ from typing import Callable, NamedTuple, Optional
 
 import torch
 
-import checkpoint
+from records import checkpoint
 from parallel import distributed
 import program
 import utils
@@ -17,7 +17,7 @@ from training.features import extract_features, kept_features
 from functions import (CRITERIA, MODEL_TYPES, build_model, classification, confusion_matrix,
                        labelled_view, metrics, predict)
 from training.loop import Job, Run
-from tensorboard_log import SHEET
+from records.tensorboard_log import SHEET
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")

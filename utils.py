@@ -10,7 +10,7 @@ import torch
 
 from parallel import distributed
 from conf import global_settings as settings
-from files import whole
+from records.files import whole
 
 
 def _number(kind, low, high=float("inf"), open_low=False):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from files import whole
+from records.files import whole
 
 BEST = Path(__file__).with_suffix(".yaml")
 HEADER = """\

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from files import whole
+from records.files import whole
 
 try:
     import fcntl

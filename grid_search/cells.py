@@ -7,9 +7,9 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-import checkpoint
+from records import checkpoint
 import pretrain
-import results
+from records import results
 import train
 import utils
 from conf import global_settings as settings

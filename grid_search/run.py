@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 import program
-import results
+from records import results
 from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
 

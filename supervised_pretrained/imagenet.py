@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-import checkpoint
+from records import checkpoint
 from conf import global_settings as settings
 
 

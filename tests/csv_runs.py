@@ -2,7 +2,7 @@
 
 import csv
 
-import results
+from records import results
 
 NAME = "Supervised_cifar100-sgd-lr0.1-bs128"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import checkpoint
+from records import checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,7 +57,8 @@ def test_something_else(path):
 
 
 FULL = """
-import resource, sys, torch, checkpoint
+import resource, sys, torch
+from records import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     checkpoint.save(sys.argv[1], {"model": {"fc.weight": torch.zeros(1_000_000)}})

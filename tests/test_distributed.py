@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import checkpoint
+from records import checkpoint
 from parallel.distributed import share_of
 from tests.test_loop import CASES, outcome
 

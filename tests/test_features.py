@@ -34,7 +34,7 @@ def test_features_equal_those_of_a_plain_forward(split, tmp_path):
 def test_they_are_extracted_once(split, tmp_path, monkeypatch):
     first = kept_features(tmp_path, backbone_of(0), split, "cpu")
     with monkeypatch.context() as patch:
-        patch.setattr("features.extract_features", lambda *_: pytest.fail("extracted again"))
+        patch.setattr("training.features.extract_features", lambda *_: pytest.fail("extracted again"))
         assert np.array_equal(first, kept_features(tmp_path, backbone_of(0), split, "cpu"))
     for other in (lambda: kept_features(tmp_path, backbone_of(1), split, "cpu"),
                   lambda: kept_features(tmp_path, backbone_of(0)._replace(image_size=40), split, "cpu"),

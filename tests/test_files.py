@@ -2,7 +2,7 @@
 
 import pytest
 
-from files import whole
+from records.files import whole
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt()])

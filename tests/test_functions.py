@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-import checkpoint
+from records import checkpoint
 from data.dataloader import Batches
 from data.datasets import DATASETS
 from functions import MODEL_TYPES, build_model, metrics, predict

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpoint
+from records import checkpoint
 from tests.test_loop import equal, outcome
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import checkpoint
+from records import checkpoint
 import pretrain
 import train
 from functions import MODEL_TYPES, train_one_epoch
@@ -143,7 +143,7 @@ def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
             after_step(progress)
         return train_one_epoch(*args, after_step=after, **kwargs)
 
-    monkeypatch.setattr("loop.train_one_epoch", train_and_ask)
+    monkeypatch.setattr("training.loop.train_one_epoch", train_and_ask)
     program, arguments = CASES["SimCLR, Adam"]
     assert run(program, image_folder, *arguments) == 0
     assert [(state["epoch"], state["progress"].get("step")) for state in saved] == [(0, 2), (2, None)]

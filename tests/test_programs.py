@@ -6,13 +6,13 @@ import shutil
 import pytest
 import torch
 
-import checkpoint
+from records import checkpoint
 import pretrain
 import test as test_program
 import train
 from functions import MODEL_TYPES
 from program import run as run_program
-from weights import find_backbone
+from records.weights import find_backbone
 
 
 def run(program, root, *arguments):

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import provenance
-import results
+from records import provenance
+from records import results
 import utils
 
 settings.register_profile("here", deadline=None, max_examples=200,

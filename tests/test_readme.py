@@ -12,7 +12,7 @@ import pytest
 
 import pretrain
 import report
-import results
+from records import results
 import train
 import utils
 from tests.evidence import EVIDENCE, ROOT, TRACKED

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pretrain
-import results
+from records import results
 import train
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 

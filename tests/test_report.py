@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import report
-import results
+from records import results
 from report_style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
 

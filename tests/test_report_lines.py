@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import report_lines
-import results
+from records import results
 from data import datasets
 from tests.csv_runs import NAME, epoch, write_run
 

@@ -8,7 +8,7 @@ import yaml
 
 import report
 import report_readme
-import results
+from records import results
 from report_readme import END, NOTHING, START
 from tests.csv_runs import NAME, epoch, write_run
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-import results
+from records import results
 from tests.csv_runs import NAME, epoch, write_run
 
 

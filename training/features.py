@@ -13,7 +13,7 @@ from conf import global_settings as settings
 from data.dataloader import Batches, generator
 from data.datasets import stratified
 from data.store_files import locked
-from files import whole
+from records.files import whole
 from functions import autocast, labelled_view
 
 VERSION = 1

@@ -19,7 +19,7 @@ import measure
 import per_image
 
 sys.path.append(str(measure.ROOT))
-import checkpoint  # noqa: E402
+from records import checkpoint  # noqa: E402
 from data.datasets import DATASETS, load_split  # noqa: E402
 from self_supervised_pretrained.network import SimCLR  # noqa: E402
 

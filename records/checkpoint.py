@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from files import whole
+from records.files import whole
 
 VERSION = 1
 # Values without behaviour that others save beside their tensors: settings, paths, best accuracies.

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from parallel import distributed
-from files import whole
+from records.files import whole
 
 
 def write_config(paths, args, device):
