@@ -7,11 +7,11 @@ import re
 import sys
 from pathlib import Path
 
-import report_figures
-from conf.best import BEST, write_best
+from reporting.best import BEST, write_best
+from reporting.figures import write_all, write_labels
 from records.files import whole
-from report_readme import write_readme
-from report_tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
+from reporting.readme import write_readme
+from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
 from records.results import best_of, read_results
 
 
@@ -26,7 +26,7 @@ def section(title, results, out, suffix):
         parts += ["Each method at its setting with the best validation accuracy:",
                   layout(best.values())]
     parts += [f"![{name}]({name}.png)"
-              for name in report_figures.write_all(results, title, out, suffix)]
+              for name in write_all(results, title, out, suffix)]
     return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
 
 
@@ -39,7 +39,7 @@ def sections(results, out):
         parts.append(section(title, group, out, suffix))
     for data in sorted({name for name, _ in groups}):
         found = [result for result in results if result.setting.data == data]
-        figures = report_figures.write_labels(found, data, out)
+        figures = write_labels(found, data, out)
         if len({result.setting.labels for result in found}) > 1:
             parts += [f"## {data}, by label ratio", *(f"![{name}]({name}.png)" for name in figures),
                       cross_table(found, "labels"), CROSS_NOTE]

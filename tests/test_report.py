@@ -13,7 +13,7 @@ import yaml
 
 import report
 from records import results
-from report_style import LOOKS
+from reporting.style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +29,7 @@ def table(res, *arguments):
 @pytest.fixture
 def res(tmp_path, monkeypatch):
     """A folder for CSVs, for tests that need no figures: drawing takes most of a report's time."""
-    monkeypatch.setattr(report.report_figures, "save", lambda *_: [])
+    monkeypatch.setattr("reporting.figures.save", lambda *_: [])
     return tmp_path / "res"
 
 

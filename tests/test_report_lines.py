@@ -1,4 +1,4 @@
-"""report_lines.py: which points a line has, and what is said about them; on CSVs made here."""
+"""reporting/lines.py: which points a line has, and what is said about them; on CSVs made here."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-import report_lines
+from reporting.lines import draw_labels, draw_ratio, images_per_class
 from records import results
 from data import datasets
 from tests.csv_runs import NAME, epoch, write_run
@@ -39,7 +39,7 @@ def test_pretraining_datasets_have_lines_that_differ(res):
         for ratio in (0.1, 1):
             write_run(res, f"SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128{source}-ratio{ratio}",
                       [epoch(0.5, 0.1 * place + ratio / 10)])
-    lines = axes_of(report_lines.draw_ratio, res).get_lines()
+    lines = axes_of(draw_ratio, res).get_lines()
     lines = [line for line in lines if not line.get_label().startswith("_")]
     found = {line.get_label(): round(line.get_ydata()[-1], 2) for line in lines}
     assert found == {"Self-supervised pre-training, linear": 0.1, "Self-supervised pre-training on stl10, linear": 0.2,
@@ -49,7 +49,7 @@ def test_pretraining_datasets_have_lines_that_differ(res):
 
 def test_label_ratios_have_a_figure_of_the_settings_best_on_validation(res):
     labels_study(res)
-    lines = axes_of(report_lines.draw_labels, res).get_lines()
+    lines = axes_of(draw_labels, res).get_lines()
     found = {line.get_label(): (list(line.get_xdata()), [round(y, 2) for y in line.get_ydata()])
              for line in lines if not line.get_label().startswith("_")}
     assert found == {"Self-supervised pre-training, linear": ([0.01, 0.1, 1], [0.86, 0.66, 0.46]),
@@ -61,7 +61,7 @@ def test_label_ratios_have_a_figure_of_the_settings_best_on_validation(res):
     (0, ["0.01\n5 a class", "0.1\n50 a class", "1\n500 a class"])])
 def test_label_ratios_are_told_in_images_a_class_if_known(res, val_ratio, expected):
     labels_study(res, val_ratio)
-    axes = axes_of(report_lines.draw_labels, res)
+    axes = axes_of(draw_labels, res)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == expected and axes.get_xscale() == "log"
 
 
@@ -71,13 +71,13 @@ def test_images_a_class_are_those_that_a_training_takes():
         kept, _ = datasets.hold_out(labels, val_ratio, 0)
         setting = results.parse_name(f"{NAME}-labels{ratio}")[0]
         run = results.Run(setting, 0, [], 1, {"val_ratio": val_ratio})
-        found = report_lines.images_per_class([results.Result(setting, [run], [], (), (), "done")])
+        found = images_per_class([results.Result(setting, [run], [], (), (), "done")])
         assert found * 100 == len(datasets.stratified(labels[kept], ratio, 0))
 
 
 def test_one_label_ratio_is_no_figure(res):
     write_run(res, NAME, [epoch(0.5, 0.5)])
-    assert axes_of(report_lines.draw_labels, res) is None
+    assert axes_of(draw_labels, res) is None
 
 
 def test_imagenet_weights_are_another_line_than_our_own_pretraining(res):
@@ -85,12 +85,12 @@ def test_imagenet_weights_are_another_line_than_our_own_pretraining(res):
     for name, path in (("-ratio0.1", "a/b/last.pth"), ("-ratio1", "a/c/last.pth"), ("", "null")):
         write_run(res, method + name, [epoch(0.9, 0.9) if path == "null" else epoch(0.5, 0.5)])
         (res / f"{method}{name}.yml").write_text(f"pretrained_model_path: {path}\n")
-    labels = [line.get_label() for line in axes_of(report_lines.draw_ratio, res).get_lines()]
+    labels = [line.get_label() for line in axes_of(draw_ratio, res).get_lines()]
     assert "Supervised pre-training, linear" in labels and "ImageNet weights, linear" in labels
 
 
 def test_a_ratio_where_all_diverged_is_marked(res):
     for ratio, loss in (("0.1", 1), ("0.3", math.nan), ("1", 1)):
         write_run(res, f"{NAME}-ratio{ratio}", [epoch(0.5, 0.5, train_loss=loss)])
-    figure = report_lines.draw_ratio(results.read_results(res), "cifar100")
+    figure = draw_ratio(results.read_results(res), "cifar100")
     assert "diverged" in figure.legends[0].get_title().get_text()

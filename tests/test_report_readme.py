@@ -1,4 +1,4 @@
-"""report_readme.py: what the results section says, on CSVs and YAML files made here."""
+"""reporting/readme.py: what the results section says, on CSVs and YAML files made here."""
 
 import math
 import re
@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 import report
-import report_readme
+from reporting import readme
 from records import results
-from report_readme import END, NOTHING, START
+from reporting.readme import END, NOTHING, START
 from tests.csv_runs import NAME, epoch, write_run
 
 LINEAR = "SupervisedPretrained_cifar100-sgd-lr0.1-bs128"
@@ -147,4 +147,4 @@ def test_it_shows_all_runs_or_none(study, capsys):
     ({20, 3, 100}, "3, 20 and 100"), ({"b", "a"}, "a and b"), ({32}, "32"),
     ({"default size", 64, 32}, "32, 64 and default size")])
 def test_listing(values, expected):
-    assert report_readme.listing(values) == expected
+    assert readme.listing(values) == expected

@@ -4,11 +4,11 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import report_figures
-import report_lines
+from reporting.figures import draw_best, save
+from reporting.lines import draw_curves, draw_labels, draw_ratio
 from records.files import whole
-from report_style import methods
-from report_tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
+from reporting.style import methods
+from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
                            markdown, method_name)
 from records.results import parse_name, read_results, written
 
@@ -20,10 +20,10 @@ SOURCE = ("`python report.py --readme` writes this section and its figures from 
           "that reruns it.")
 PRETRAININGS = {"SelfSupervisedPretraining": "Self-supervised (SimCLR)",
                 "SupervisedPretraining": "Supervised"}
-FIGURES = {"best": (report_figures.draw_best, "Test accuracy of each method at its best"),
-           "curves": (report_lines.draw_curves, "Learning curves"),
-           "ratio": (report_lines.draw_ratio, "Test accuracy by sample ratio"),
-           "labels": (report_lines.draw_labels, "Test accuracy by label ratio")}
+FIGURES = {"best": (draw_best, "Test accuracy of each method at its best"),
+           "curves": (draw_curves, "Learning curves"),
+           "ratio": (draw_ratio, "Test accuracy by sample ratio"),
+           "labels": (draw_labels, "Test accuracy by label ratio")}
 
 
 def write_readme(path, res):
@@ -64,7 +64,7 @@ def draw(results, folder):
     tasks = [(f"{data}_{name}", function, found if name == "labels" else with_all_labels(found),
               data) for data, found in by_data(results).items()
              for name, (function, _) in FIGURES.items()]
-    return report_figures.save(tasks, folder, ("png",))
+    return save(tasks, folder, ("png",))
 
 
 def results_section(results, names, link):

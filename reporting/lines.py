@@ -2,7 +2,7 @@
 
 import math
 
-from report_style import (footnote, in_order, line_label, look_of, method_of, methods, new_axes)
+from reporting.style import (footnote, in_order, line_label, look_of, method_of, methods, new_axes)
 from records.results import best_of, mean_std, written
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio

@@ -6,7 +6,7 @@ import yaml
 
 from records.files import whole
 
-BEST = Path(__file__).with_suffix(".yaml")
+BEST = Path(__file__).parents[1] / "conf" / "best.yaml"
 HEADER = """\
 # Settings per method that run.sh passes on, by dataset of the labelled task; `report.py --best`
 # writes optimizer, learning rate and batch size. Those of the digits make a demo of a few minutes:

@@ -3,8 +3,8 @@
 import math
 
 from records.files import whole
-from report_lines import draw_curves, draw_labels, draw_ratio
-from report_style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
+from reporting.lines import draw_curves, draw_labels, draw_ratio
+from reporting.style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
                           new_axes, ratio_text)
 from records.results import best_of
 

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from report_style import is_partial, label_of, look_of, methods, other_source, ratio_text
+from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
 from records.results import best_of, mean_std, written
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
