@@ -10,30 +10,27 @@ import torch
 from records import checkpoint
 from data import augment
 from data.dataloader import generator
-from parallel.gradients import Objective, backward
+from parallel.gradients import backward
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 from records.weights import find_backbone, load_backbone
 
 
 class ModelType(NamedTuple):
-    """weights: "none", "simclr" or "supervised"; frozen: only fc is trained and batch-norm stays as
-    loaded; pretraining: the model type of pretrain.py that makes its weights; imagenet: ImageNet
-    weights by default."""
+    """frozen: only fc is trained and batch-norm stays as loaded. pretraining: the kind that makes its
+    weights, a key of PRETRAININGS, or "" for none. imagenet: ImageNet weights by default."""
 
-    weights: str
     frozen: bool
     pretraining: str = ""
     imagenet: bool = False
 
 
 MODEL_TYPES = {
-    "SelfSupervisedPretrained": ModelType("simclr", True, "SelfSupervisedPretraining"),
-    "SelfSupervisedPretrainedFinetune": ModelType("simclr", False, "SelfSupervisedPretraining"),
-    "SupervisedPretrained": ModelType("supervised", True, "SupervisedPretraining", imagenet=True),
-    "SupervisedPretrainedFinetune": ModelType("supervised", False, "SupervisedPretraining",
-                                              imagenet=True),
-    "Supervised": ModelType("none", False),
+    "SelfSupervisedPretrained": ModelType(True, "SelfSupervisedPretraining"),
+    "SelfSupervisedPretrainedFinetune": ModelType(False, "SelfSupervisedPretraining"),
+    "SupervisedPretrained": ModelType(True, "SupervisedPretraining", imagenet=True),
+    "SupervisedPretrainedFinetune": ModelType(False, "SupervisedPretraining", imagenet=True),
+    "Supervised": ModelType(False),
 }
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
@@ -182,13 +179,6 @@ def check_finite(progress, epoch, rate):
 def _diverged(step, epoch, rate):
     return Diverged(f"the loss is not finite any more in epoch {epoch}, step {step}, at a learning "
                     f"rate of {rate(step - 1):g}: lower --lr; the last checkpoint is untouched")
-
-
-def classification(criterion):
-    """The objective of classifying: a criterion, and how many images got the right class."""
-    def measure(logits, labels):
-        return criterion(logits, labels), (logits.argmax(1) == labels).sum()
-    return Objective(measure)
 
 
 @torch.no_grad()

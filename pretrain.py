@@ -1,4 +1,4 @@
-"""Pre-train a ResNet without labels (SimCLR) or with labels on the same images."""
+"""Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images."""
 
 import torch
 
@@ -10,15 +10,9 @@ from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
 from training.features import knn_probe
-from functions import classification
-from parallel.gradients import Objective
 from training.loop import Job, Run
-from self_supervised_pretrained.loss import nt_xent
-from self_supervised_pretrained.network import SimCLR
-from supervised.resnet import resnet
+from self_supervised_pretrained.registry import PRETRAININGS
 
-
-PRETRAININGS = {"SelfSupervisedPretraining": False, "SupervisedPretraining": True}  # with labels
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")
 FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
@@ -43,17 +37,17 @@ def main(argv=None):
     args = parse(argv)
     device = utils.open_device(args.device)
     distributed.join(device)
-    labels = PRETRAININGS[args.model_type]
+    kind = PRETRAININGS[args.model_type]
     size = args.image_size or DATASETS[args.data].image_size
     stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
-    split = load(args, labels, size)
+    split = load(args, kind.labels, size)
 
     utils.seed_everything(args.seed)
-    network = (resnet(args.arch, len(split.classes), stem) if labels
-               else SimCLR(args.arch, args.out_dim, stem))
+    method = kind.load()
+    network = method.network(args, stem, len(split.classes))
     network.to(device, memory_format=torch.channels_last)
     probe = make_probe(args, split, size, device)
-    job = make_job(args, labels, network, stem, size, split, device, probe)
+    job = make_job(args, method, network, stem, size, split, device, probe)
     name = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
                           seed=args.seed)
     run = Run(job, args, name, csv_prefix="pretrain_")
@@ -84,17 +78,15 @@ def has_unlabelled_part(name):
     return DATASETS[name].unlabelled == "unlabeled"
 
 
-def make_job(args, labels, network, stem, size, split, device, probe):
+def make_job(args, method, network, stem, size, split, device, probe):
     """What the loop needs to know of a pre-training."""
     dataset = DATASETS[args.data]
     statistics = {"mean": dataset.mean, "std": dataset.std}
-    augmentation = augment.random_resized_crop_flip if labels else augment.simclr_views
+    augmentation = getattr(augment, method.VIEW)
 
     def view(images, random, share=None):
         return augmentation(images, size, random, crop_scale=args.crop_scale, share=share,
                             **statistics)
-
-    contrast = Objective(lambda z, _: nt_xent(z, args.temperature), pairs=True)
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
@@ -108,14 +100,13 @@ def make_job(args, labels, network, stem, size, split, device, probe):
         chosen_by="",
         batches=Batches(split.images, split.labels, args.batch_size, device, split.rows,
                         args.micro_batch_size),
-        objective=classification(torch.nn.CrossEntropyLoss()) if labels else contrast,
-        names=("loss", None if labels else "contrast_accuracy"),
+        objective=method.objective(args), names=("loss", method.ACCURACY),
         amp=utils.choose_amp(args.amp, device),
         facts={"classes": list(split.classes), "trained_as": trained_as})
 
 
 def backbone_of(network):
-    """The ResNet in SimCLR's network, or the network itself."""
+    """The ResNet in a network with a projector, or the network itself."""
     return getattr(network, "backbone", network)
 
 

@@ -14,8 +14,9 @@ from data import augment
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS, hold_out, load_split, stratified
 from training.features import extract_features, kept_features
-from functions import (CRITERIA, MODEL_TYPES, build_model, classification, confusion_matrix,
-                       labelled_view, metrics, predict)
+from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
+                       predict)
+from supervised.pretraining import classification
 from training.loop import Job, Run
 from records.tensorboard_log import SHEET
 
@@ -61,7 +62,7 @@ def main(argv=None):
 def find_pretrained(args, kind):
     """The checkpoint to start from: the one asked for, or the newest matching; None for ImageNet
     weights or none."""
-    if args.pretrained_model_path or kind.weights == "none" or kind.imagenet:
+    if args.pretrained_model_path or not kind.pretraining or kind.imagenet:
         return args.pretrained_model_path
     folder = args.output_dir / "checkpoint" / kind.pretraining
     path = checkpoint.newest(folder)

@@ -174,25 +174,33 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class SyncBatchNorm(nn.BatchNorm2d):
+class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """torch.nn.SyncBatchNorm, batch norm over the images of all processes, for CPUs."""
 
+    def _check_input_dim(self, images):
+        pass  # of any: BatchNorm1d, 2d and 3d differ in nothing else
+
     def forward(self, images):
-        """images: (B, C, H, W), B may be 0 in some processes -> the same shape and dtype."""
+        """images: (B, C, ...), B may be 0 in some processes -> the same shape and dtype."""
         if not self.training:
             return super().forward(images)
         x = images if images.dtype == torch.float64 else images.float()
+        others = [axis for axis in range(x.ndim) if axis != 1]
+
+        def spread(values):
+            return values.view(-1, *[1] * (x.ndim - 2))
+
         count = _Sum.apply(x.new_tensor(x.numel() / x.shape[1]))
-        mean = _Sum.apply(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
-        variance = _Sum.apply((centred * centred).sum((0, 2, 3))) / count
+        mean = _Sum.apply(x.sum(others)) / count
+        centred = x - spread(mean)
+        variance = _Sum.apply((centred * centred).sum(others)) / count
         if self.track_running_stats:
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(images.dtype)
+        return (centred * spread(scale) + spread(self.bias)).to(images.dtype)
 
 
 def parallel(module, device):
@@ -204,7 +212,7 @@ def parallel(module, device):
         return module
     cuda = device.type == "cuda"
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.__class__ = nn.SyncBatchNorm if cuda else SyncBatchNorm
             part.process_group = None  # all processes
     where = [device.index] if cuda else None

@@ -10,6 +10,7 @@ from records.files import whole
 from reporting.style import methods
 from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
                            markdown, method_name)
+from self_supervised_pretrained.registry import PRETRAININGS
 from records.results import parse_name, read_results, written
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
@@ -18,8 +19,6 @@ DEMO = "digits"  # the dataset of run.sh demo, whose runs are no results
 SOURCE = ("`python report.py --readme` writes this section and its figures from the CSVs in "
           "`res/`. The YAML file beside each CSV holds all settings of its run and the command "
           "that reruns it.")
-PRETRAININGS = {"SelfSupervisedPretraining": "Self-supervised (SimCLR)",
-                "SupervisedPretraining": "Supervised"}
 FIGURES = {"best": (draw_best, "Test accuracy of each method at its best"),
            "curves": (draw_curves, "Learning curves"),
            "ratio": (draw_ratio, "Test accuracy by sample ratio"),
@@ -123,7 +122,8 @@ def pretraining_parts(results):
     rows, probes = [], set()
     results = sorted(results, key=lambda r: r.setting._replace(ratio=r.setting.ratio or 0))
     for setting, result in ((result.setting, result) for result in results):
-        name = PRETRAININGS.get(setting.model_type, setting.model_type)
+        kind = PRETRAININGS.get(setting.model_type)
+        name = kind.label if kind else setting.model_type
         rows.append({"Pre-training": f"{name}, {setting.data}", **cells(result)})
         probes |= {str(run.config.get("knn_data") or setting.data) for run in result.runs}
     return ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "

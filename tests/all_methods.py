@@ -16,7 +16,9 @@ from parallel import distributed  # noqa: E402
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402
-from self_supervised_pretrained.network import SimCLR  # noqa: E402
+from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402
+from self_supervised_pretrained.simclr import SimCLR  # noqa: E402
+from self_supervised_pretrained.vicreg import VICReg  # noqa: E402
 from supervised.resnet import ResNet  # noqa: E402
 
 SHORT = ["--data", "digits", "--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
@@ -33,15 +35,16 @@ def in_float64():
     features, linear = ResNet.features, torch.nn.Linear.forward
     ResNet.features = lambda self, images: features(self, images.double())
     torch.nn.Linear.forward = lambda self, x: linear(self, x.double())
-    ResNet.__init__, SimCLR.__init__ = wide(ResNet.__init__), wide(SimCLR.__init__)
+    for network in (ResNet, SimCLR, VICReg):
+        network.__init__ = wide(network.__init__)
 
 
 def main(folder, *more):
-    """Pre-train with and without labels, then train all five methods."""
+    """Pre-train in every way, then train all five methods."""
     in_float64()
     common = ["--output-dir", str(folder / "out"), *SHORT, *more]
-    for model_type in pretrain.PRETRAININGS:
-        batch_size = "10" if pretrain.PRETRAININGS[model_type] else "43"  # of 45: the last one 5, or 2 for SimCLR
+    for model_type, kind in PRETRAININGS.items():
+        batch_size = "10" if kind.labels else "43"  # of 45: the last one 5, or 2 for pairs
         pretrain.main(["--model-type", model_type, "--sample-ratio", "0.05", "--batch-size", batch_size, "--stem",
                        "7x7", "--lr", "1e-3", "--optimizer", "sgd", "--knn-every", "1", *common])
     for model_type, kind in MODEL_TYPES.items():

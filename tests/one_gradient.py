@@ -1,10 +1,11 @@
-"""What tests/test_distributed.py has several processes do: the gradient of one batch, in float64.
+"""What tests/test_distributed.py has several processes do: gradients of one batch, in float64.
 
-    torchrun --nproc-per-node=2 tests/one_gradient.py FILE [pairs]
+    torchrun --nproc-per-node=2 tests/one_gradient.py FILE
 """
 
 import contextlib
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import torch
@@ -12,9 +13,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from parallel import distributed  # noqa: E402
-from functions import classification  # noqa: E402
-from parallel.gradients import Objective, backward  # noqa: E402
-from self_supervised_pretrained.loss import nt_xent  # noqa: E402
+from parallel.gradients import backward  # noqa: E402
+from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402
 
 COUNT, PIECE, CPU = 11, 4, torch.device("cpu")
 
@@ -22,8 +22,9 @@ COUNT, PIECE, CPU = 11, 4, torch.device("cpu")
 def network(norm):
     """A small one, always with the same weights."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3), *([nn.BatchNorm2d(8)] if norm else []), nn.Tanh(), nn.Flatten(), nn.Linear(288, 5)]
-    return nn.Sequential(*layers).double()
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Tanh(), nn.Flatten(), nn.Linear(288, 7), nn.BatchNorm1d(7),
+              nn.Tanh(), nn.Linear(7, 5)]
+    return nn.Sequential(*(layer for layer in layers if norm or "BatchNorm" not in type(layer).__name__)).double()
 
 
 def gradient(objective, images, labels, norm, piece_size):
@@ -46,22 +47,26 @@ def reference(objective, images, labels):
     return [loss.detach(), *(parameter.grad for parameter in module.parameters())]
 
 
-def main(path, pairs):
-    distributed.join(CPU)
-    objective = classification(nn.CrossEntropyLoss())
-    if pairs:
-        objective = Objective(lambda z, _: nt_xent(z, 0.5), pairs=True)
+def gradients(objective):
+    """Of each way to compute them."""
     torch.manual_seed(1)
     images = torch.randn(objective.views * COUNT, 3, 8, 8, dtype=torch.float64)
     labels = torch.randint(5, (COUNT,))
-    found = {"whole": gradient(objective, images, labels, False, COUNT),
-             "pieces": gradient(objective, images, labels, False, PIECE),
-             "norm": gradient(objective, images, labels, True, COUNT),
-             "norm pieces": gradient(objective, images, labels, True, PIECE)}
+    return {"whole": gradient(objective, images, labels, False, COUNT),
+            "pieces": gradient(objective, images, labels, False, PIECE),
+            "norm": gradient(objective, images, labels, True, COUNT),
+            "norm pieces": gradient(objective, images, labels, True, PIECE),
+            "norm reference": reference(objective, images, labels)}
+
+
+def main(path):
+    distributed.join(CPU)
+    args = Namespace(temperature=0.5)
+    found = {name: gradients(row.load().objective(args)) for name, row in PRETRAININGS.items()}
     if distributed.rank() == 0:
-        torch.save({**found, "norm reference": reference(objective, images, labels)}, path)
+        torch.save(found, path)
     distributed.leave()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "pairs" in sys.argv)
+    main(sys.argv[1])

@@ -13,6 +13,7 @@ import torch
 
 from records import checkpoint
 from parallel.distributed import share_of
+from self_supervised_pretrained.registry import PRETRAININGS
 from tests.test_loop import CASES, outcome
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,12 +55,12 @@ def copies(image_folder):
 
 
 def test_one_two_and_three_processes_give_the_same(tmp_path):
-    """SimCLR, pre-training with labels and all five methods: curves of two epochs and weights."""
+    """All pre-trainings and all five methods: curves of two epochs and weights."""
     folders = {count: tmp_path / str(count) for count in (1, 2, 3)}
     for count, folder in folders.items():
         run(count, ROOT / "tests" / "all_methods.py", folder)
     wanted = results(folders[1])
-    assert len(wanted) == 14
+    assert len(wanted) == 16
     for count in (2, 3):
         found = results(folders[count])
         assert found.keys() == wanted.keys()
@@ -67,20 +68,22 @@ def test_one_two_and_three_processes_give_the_same(tmp_path):
             torch.testing.assert_close(value, wanted[name], rtol=2e-3, atol=1e-4, msg=lambda text: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("pairs", [False, True])
-def test_gradients_of_parts_and_of_processes(pairs, tmp_path):
-    """In float64: two and three processes and pieces of a batch give the gradient of one whole batch."""
+def test_gradients_of_parts_and_of_processes(tmp_path):
+    """Of each pre-training, in float64: two and three processes and pieces of a batch give the gradient of one whole
+    batch."""
     for count in (1, 2, 3):
-        run(count, ROOT / "tests" / "one_gradient.py", tmp_path / str(count), *(["pairs"] if pairs else []))
-    whole = torch.load(tmp_path / "1")
+        run(count, ROOT / "tests" / "one_gradient.py", tmp_path / str(count))
+    alone = torch.load(tmp_path / "1")
+    assert alone.keys() == PRETRAININGS.keys()
     for count in (1, 2, 3):
-        found = torch.load(tmp_path / str(count))
-        for name in ("whole", "pieces"):
-            torch.testing.assert_close(found[name], whole["whole"], rtol=1e-9, atol=1e-12)
-        # with batch norm a piece is normalised by itself, in all processes together
-        torch.testing.assert_close(found["norm"], whole["norm"], rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(found["norm pieces"], whole["norm reference"], rtol=1e-9, atol=1e-12)
-    assert not torch.allclose(whole["norm"][0], whole["norm reference"][0])
+        for method, found in torch.load(tmp_path / str(count)).items():
+            whole = alone[method]
+            for name in ("whole", "pieces"):
+                torch.testing.assert_close(found[name], whole["whole"], rtol=1e-9, atol=1e-12)
+            # with batch norm a piece is normalised by itself, in all processes together
+            torch.testing.assert_close(found["norm"], whole["norm"], rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(found["norm pieces"], whole["norm reference"], rtol=1e-9, atol=1e-12)
+            assert not torch.allclose(whole["norm"][0], whole["norm reference"][0])
 
 
 @pytest.mark.parametrize("count, piece, processes", [(11, 11, 1), (11, 4, 1), (11, 4, 3), (2, 2, 3), (128, 32, 2)])

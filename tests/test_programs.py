@@ -35,14 +35,14 @@ TRAIN = ("--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0
 
 @pytest.fixture
 def pretrained(image_folder):
-    for model_type in pretrain.PRETRAININGS:
+    for model_type in {kind.pretraining for kind in MODEL_TYPES.values()} - {""}:
         assert pretrain_one(image_folder, model_type) == 0
     return image_folder
 
 
 def start_from(root, model_type):
     kind = MODEL_TYPES[model_type]
-    if kind.weights == "none":
+    if not kind.pretraining:
         return []
     path = checkpoint.newest(root / "checkpoint" / kind.pretraining)
     return ["--pretrained-model-path", str(path)]
@@ -83,7 +83,7 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     assert [{k: v for k, v in row.items() if k not in timed} for row in rows_of(log)] == \
         [{k: v for k, v in row.items() if k not in timed} for row in first]
 
-    if MODEL_TYPES[model_type].weights != "none":
+    if MODEL_TYPES[model_type].pretraining:
         trained, = (root / "checkpoint" / model_type).glob("*/last.pth")
         before, after = (find_backbone(checkpoint.read(path), path).tensors
                          for path in (start_from(root, model_type)[1], trained))

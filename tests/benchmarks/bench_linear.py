@@ -21,7 +21,7 @@ import per_image
 sys.path.append(str(measure.ROOT))
 from records import checkpoint  # noqa: E402
 from data.datasets import DATASETS, load_split  # noqa: E402
-from self_supervised_pretrained.network import SimCLR  # noqa: E402
+from self_supervised_pretrained.simclr import SimCLR  # noqa: E402
 
 ONE_REQUIRED, SIX_REQUIRED = 80, 60
 SIZE, EPOCHS, VAL_RATIO = 32, 100, 0.1

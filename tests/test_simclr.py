@@ -1,9 +1,11 @@
+"""SimCLR: its loss against its definition."""
+
 import math
 
 import pytest
 import torch
 
-from self_supervised_pretrained.loss import nt_xent
+from self_supervised_pretrained.simclr import nt_xent
 
 
 def brute_force(z, temperature):

@@ -1,0 +1,32 @@
+"""The ways to pre-train, by the model type that pretrain.py takes."""
+
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Pretraining(NamedTuple):
+    """module: the file of the method, loaded on use, since a command line needs no PyTorch. It has
+        VIEW: the function of data.augment that makes its views of a batch;
+        ACCURACY: the column of its accuracy, or None;
+        network(args, stem, classes) -> the module to train, a ResNet or one with a `backbone`;
+        objective(args) -> parallel.gradients.Objective.
+    label: its name in tables. labels: whether it reads them.
+    """
+
+    module: str
+    label: str
+    labels: bool = False
+
+    def load(self):
+        """The module of the method."""
+        return import_module(self.module)
+
+
+PRETRAININGS = {
+    "SelfSupervisedPretraining": Pretraining(
+        "self_supervised_pretrained.simclr", "Self-supervised (SimCLR)"),
+    "VICReg": Pretraining(
+        "self_supervised_pretrained.vicreg", "Self-supervised (VICReg)"),
+    "SupervisedPretraining": Pretraining(
+        "supervised.pretraining", "Supervised", labels=True),
+}
