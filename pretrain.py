@@ -32,10 +32,13 @@ def parse(argv):
     """The settings of this program."""
     datasets = tuple(DATASETS)
     choices = {"model_type": tuple(PRETRAININGS), "data": datasets, "knn_data": datasets}
-    return utils.build_parser(
+    parser = utils.build_parser(
         __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining",
         data=settings.PRETRAINING_DATA, lr=1e-4, optimizer="adam", sample_ratio=0.1,
-        weight_decay=1e-4).parse_args(argv)
+        weight_decay=1e-4)
+    args = parser.parse_args(argv)
+    utils.refuse_contradictions(parser, args)
+    return args
 
 
 def main(argv=None):
@@ -75,7 +78,7 @@ def load(args, labels, size):
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
-    utils.check_batch_size(args.batch_size, len(found.rows))
+    utils.check_batch_size(args, len(found.rows))
     return found
 
 

@@ -133,6 +133,11 @@ WRONG = {
     "no such checkpoint": (["--model-type", "Supervised", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
     "nothing to resume": (["--model-type", "Supervised", "--batch-size", "4", "--resume", "True"], 1, "no checkpoint"),
     "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
+    "batch of one": (["--model-type", "Supervised", "--batch-size", "1"], 2, "--batch-size 1: batch norm"),
+    "warm-up as long as the run": (["--model-type", "Supervised", "--epochs", "5", "--warmup-epochs", "5"], 2,
+                                   "not shorter than --epochs 5"),
+    "smoothing of a margin": (["--model-type", "SelfSupervisedPretrained", "--criterion", "MultiMarginLoss",
+                               "--label-smoothing", "0.1"], 2, "--label-smoothing is for CrossEntropyLoss"),
 }
 
 
@@ -173,3 +178,37 @@ def test_class_count_of_a_checkpoint(image_folder, capsys):
     assert run(train, image_folder, "--model-type", "Supervised", *TRAIN) == 0
     assert run(test_program, image_folder, "--model-type", "Supervised", "--data", "digits") == 1
     assert "4 classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model_type", pretrain.PRETRAININGS)
+@pytest.mark.parametrize("arguments, message", [
+    (["--batch-size", "1"], "SimCLR has no negatives"),
+    (["--epochs", "2", "--warmup-epochs", "2.5"], "--warmup-epochs 2.5 is not shorter than --epochs 2")])
+def test_pretraining_refuses_before_any_work(image_folder, capsys, model_type, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        run(pretrain, image_folder, "--model-type", model_type, *arguments)
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not (image_folder / "data" / "store").exists()
+
+
+def test_a_single_image(image_folder, capsys):
+    train_folder = image_folder / "data/imagenet/train"
+    for path in train_folder.glob("*/*.png"):
+        if path.name != "0.png" or path.parent.name != "class0":
+            path.unlink()
+    for folder in list(train_folder.iterdir()):
+        if folder.name != "class0":
+            folder.rmdir()
+    for model_type in pretrain.PRETRAININGS:
+        assert pretrain_one(image_folder, model_type, "--batch-size", "2") == 1
+        assert capsys.readouterr().err == ("error: 1 training images: 2 are needed at least; use more images, or a "
+                                           "larger --sample-ratio or --label-ratio\n")
+
+
+def test_a_linear_classifier_learns_from_batches_of_one(pretrained):
+    arguments = ["--model-type", "SelfSupervisedPretrained", *start_from(pretrained, "SelfSupervisedPretrained")]
+    assert run(train, pretrained, *arguments, "--epochs", "3", "--batch-size", "1", "--lr", "0.01") == 0
+    log, = (pretrained / "res").glob("SelfSupervisedPretrained_*.csv")
+    rows = rows_of(log)
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
