@@ -212,3 +212,50 @@ def test_a_linear_classifier_learns_from_batches_of_one(pretrained):
     log, = (pretrained / "res").glob("SelfSupervisedPretrained_*.csv")
     rows = rows_of(log)
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def knn_column(root, model_type, data, *arguments):
+    assert run(pretrain, root, "--model_type", model_type, "--data", data, "--epochs", "1", "--batch-size", "9",
+               "--image-size", "8", "--knn-every", "1", "--amp", "off", *arguments) == 0
+    log, = (root / "res").glob(f"pretrain_{model_type}_{data}*.csv")
+    return rows_of(log)[0]["knn_accuracy"]
+
+
+def test_labels_that_are_trained_on_are_not_asked(image_folder, capsys, monkeypatch):
+    """With labels the kNN accuracy is of images that the sample left out, class by class."""
+    probed, make = [], pretrain.knn_probe
+    monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
+    trained = pretrain.load_split("cifar100", "train", image_folder / "data", 8, 0.5, 0).rows
+    for more in ((), ("--knn-data", "cifar100")):
+        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5", *more) != ""
+        split = probed.pop()
+        assert sorted([*split.rows, *trained]) == list(range(40))
+        assert [list(split.labels[split.rows]).count(k) for k in range(4)] == [5] * 4
+    assert "no kNN accuracy" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [(), ("--knn-data", "cifar100")])
+def test_where_all_labels_are_trained_on_none_are_asked(image_folder, capsys, more):
+    common = ["SupervisedPretraining", "cifar100", "--sample-ratio", "1"]
+    assert knn_column(image_folder, *common, *more) == ""
+    said = [line for line in capsys.readouterr().out.splitlines() if "kNN" in line]
+    assert said == ["no kNN accuracy: too few images of cifar100 (0) have labels that are not trained on; name others "
+                    "with --knn-data"]
+    assert knn_column(image_folder, *common, "--knn-data", "digits") != ""
+    assert knn_column(image_folder, "SelfSupervisedPretraining", *common[1:]) != ""
+
+
+@pytest.mark.parametrize("model_type, classes", [("SupervisedPretraining", "56789"),
+                                                 ("SelfSupervisedPretraining", "01234")])
+def test_the_probe_of_the_digits(image_folder, monkeypatch, model_type, classes):
+    """They keep a labelled part that pre-training does not see."""
+    probed, make = [], pretrain.knn_probe
+    monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
+    assert knn_column(image_folder, model_type, "digits", "--sample-ratio", "0.05") != ""
+    assert "".join(probed[0].classes) == classes
+
+
+@pytest.mark.parametrize("name", pretrain.DATASETS)
+def test_no_dataset_is_probed_on_what_labels_train_on(name):
+    part = pretrain.trained_part(name, labels=True)
+    assert part == ("pretrain" if name == "digits" else "train")
