@@ -117,7 +117,7 @@ class Progress:
 
 
 class Diverged(ValueError):
-    """The loss is not finite."""
+    """The loss or the weights are not finite."""
 
 
 def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed, epoch, amp="off",
@@ -165,19 +165,30 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         progress.step += 1
         if after_step:
             after_step(progress)
-    check_finite(progress, epoch, rate)
+    check_finite(network, progress, epoch, rate)
     return {"loss": float(progress.loss) / progress.seen,
             "accuracy": float(progress.correct) / progress.seen}
 
 
-def check_finite(progress, epoch, rate):
-    """Raises: Diverged if a loss so far was not finite."""
+def check_finite(network, progress, epoch, rate):
+    """Raises: Diverged if a loss so far was not finite, or the weights that the last step left,
+    which no loss has seen."""
     if not abs(float(progress.loss)) < float("inf"):
         raise _diverged(progress.step, epoch, rate)
+    finite = [tensor.isfinite().all() for tensor in (*network.parameters(), *network.buffers())]
+    if not torch.stack(finite).all():
+        raise _diverged(progress.step, epoch, rate, "a weight")
 
 
-def _diverged(step, epoch, rate):
-    return Diverged(f"the loss is not finite any more in epoch {epoch}, step {step}, at a learning "
+def check_scores(scores, step, epoch, rate):
+    """Raises: Diverged if a figure of an evaluation is not finite. Args: scores: of a CSV's row."""
+    for name, value in scores.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _diverged(step, epoch, rate, f"the {name.replace('_', ' ')}")
+
+
+def _diverged(step, epoch, rate, what="the loss"):
+    return Diverged(f"{what} is not finite any more in epoch {epoch}, step {step}, at a learning "
                     f"rate of {rate(step - 1):g}: lower --lr; the last checkpoint is untouched")
 
 

@@ -1,5 +1,6 @@
 """Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images."""
 
+import numpy as np
 import torch
 
 from parallel import distributed
@@ -26,10 +27,13 @@ def parse(argv):
     """The settings of this program."""
     datasets = tuple(DATASETS)
     choices = {"model_type": tuple(PRETRAININGS), "data": datasets, "knn_data": datasets}
-    return utils.build_parser(
+    parser = utils.build_parser(
         __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining",
         data=settings.PRETRAINING_DATA, lr=1e-4, optimizer="adam", sample_ratio=0.1,
-        weight_decay=1e-4).parse_args(argv)
+        weight_decay=1e-4)
+    args = parser.parse_args(argv)
+    utils.refuse_contradictions(parser, args)
+    return args
 
 
 def main(argv=None):
@@ -63,19 +67,20 @@ def main(argv=None):
 
 def load(args, labels, size):
     """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
-    split = "train" if labels and has_unlabelled_part(args.data) else "pretrain"
-    found = load_split(args.data, split, args.data_dir, size, args.sample_ratio, args.seed,
-                       args.workers, args.max_bad_images)
+    found = load_split(args.data, trained_part(args.data, labels), args.data_dir, size,
+                       args.sample_ratio, args.seed, args.workers, args.max_bad_images)
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
-    utils.check_batch_size(args.batch_size, len(found.rows))
+    utils.check_batch_size(args, len(found.rows))
     return found
 
 
-def has_unlabelled_part(name):
-    """Whether a dataset keeps images without labels apart, as STL-10 does."""
-    return DATASETS[name].unlabelled == "unlabeled"
+def trained_part(name, labels):
+    """The part of a dataset to pre-train on: "train" with labels where the other has none, as that
+    of STL-10."""
+    part = DATASETS[name].unlabelled
+    return "train" if labels and part == "unlabeled" else part
 
 
 def make_job(args, method, network, stem, size, split, device, probe):
@@ -111,21 +116,40 @@ def backbone_of(network):
 
 
 def make_probe(args, split, size, device):
-    """A function from a backbone to the kNN accuracy of its features; None without labels."""
+    """A function from a backbone to the kNN accuracy of its features; None without labels, and
+    where no images are left whose labels are not trained on."""
     if not args.knn_every:
         return None
-    name = args.knn_data or args.data
-    if name != args.data or has_unlabelled_part(name):
-        split = load_split(name, "train", args.data_dir, workers=args.workers,
-                           max_bad_images=args.max_bad_images)
-    if not split.labelled:
+    split = probed(args, split, size)
+    if len(split.rows) and not split.labelled:
         return None
     dataset = DATASETS[args.data]
 
     def view(images, random, share):
         return augment.resize(images, size, mean=dataset.mean, std=dataset.std)
 
-    return knn_probe(split, view, device, utils.choose_amp(args.amp, device), args.seed)
+    probe = knn_probe(split, view, device, utils.choose_amp(args.amp, device), args.seed)
+    if probe is None:
+        print(f"no kNN accuracy: too few images of {args.knn_data or args.data} "
+              f"({len(split.rows)}) have labels that are not trained on; name others with "
+              "--knn-data", flush=True)
+    return probe
+
+
+def probed(args, split, size):
+    """The images for the kNN accuracy. Those whose labels are trained on would tell what is known
+    by heart: with labels it is another part of the dataset (the digits 5-9), or what the sample
+    leaves out. Args: split: what is trained on."""
+    labels, name = PRETRAININGS[args.model_type].labels, args.knn_data or args.data
+    options = {"workers": args.workers, "max_bad_images": args.max_bad_images}
+    part = trained_part(args.data, labels)
+    if name != args.data or part == "unlabeled" or labels and part != "train":
+        return load_split(name, "train", args.data_dir, **options)
+    if not labels:
+        return split
+    ratio = min(1.0, args.sample_ratio + settings.KNN_IMAGES / len(split.labels))
+    more = load_split(name, part, args.data_dir, size, ratio, args.seed, **options)
+    return more._replace(rows=np.setdiff1d(more.rows, split.rows))
 
 
 def show_views(run, dataset):

@@ -33,7 +33,18 @@ FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "mode
 def parse(argv):
     """The settings of this program."""
     choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
-    return utils.build_parser(__doc__, FLAGS, choices, data="cifar100").parse_args(argv)
+    parser = utils.build_parser(__doc__, FLAGS, choices, data="cifar100")
+    args = parser.parse_args(argv)
+    utils.refuse_contradictions(parser, args, trains_batch_norm(args))
+    if args.label_smoothing and args.criterion != "CrossEntropyLoss":
+        parser.error(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
+    return args
+
+
+def trains_batch_norm(args):
+    """Whether the method trains more than a linear classifier, whose loss is a mean over images
+    that know nothing of each other: a batch of one image is as good as any there."""
+    return not MODEL_TYPES[args.model_type].frozen
 
 
 def main(argv=None):
@@ -90,7 +101,7 @@ def load(args):
     labels = train.labels[train.rows]
     kept, held_out = hold_out(labels, args.val_ratio, args.seed)
     kept = kept[stratified(labels[kept], args.label_ratio, args.seed)]
-    utils.check_batch_size(args.batch_size, len(kept))
+    utils.check_batch_size(args, len(kept), trains_batch_norm(args))
     return train, test, {"train": kept, "val": held_out}
 
 
@@ -162,8 +173,6 @@ def make_job(args, backbone, task, classes):
     criterion = CRITERIA[args.criterion]()
     smoothed = criterion
     if args.label_smoothing:
-        if args.criterion != "CrossEntropyLoss":
-            raise ValueError(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
         smoothed = CRITERIA[args.criterion](label_smoothing=args.label_smoothing)
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
     return Job(

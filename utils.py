@@ -3,6 +3,7 @@
 import argparse
 import csv
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,16 +14,24 @@ from conf import global_settings as settings
 from records.files import whole
 
 
-def _number(kind, low, high=float("inf"), open_low=False):
+DIGITS = 100  # of a number on the command line, at most
+_PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
+          float: re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)}
+
+
+def _number(kind, low, high, open_low=False, open_high=False):
+    """A parser of numbers between two bounds, written as 128, 0.1 or 1e-4: Python's own would also
+    take 1_000, digits of other scripts, blanks, nan and inf."""
     def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not (low < value if open_low else low <= value) or value > high or value == float("inf"):
-            bounds = f"{'above' if open_low else 'at least'} {low}"
-            bounds += f" and at most {high}" if high < float("inf") else " and finite"
-            raise argparse.ArgumentTypeError(f"{text} must be {bounds}")
+        if not _PLAIN[kind].fullmatch(text) or len(text) > DIGITS:
+            whole = "a whole number, as 128" if kind is int else "a number, as 0.1 or 1e-4"
+            raise argparse.ArgumentTypeError(f"{text[:DIGITS]!r} is not {whole}")
+        value = kind(text) + 0  # -0.0 becomes 0.0
+        enough = low < value if open_low else low <= value
+        if not enough or not (value < high if open_high else value <= high):
+            raise argparse.ArgumentTypeError(
+                f"{text} must be {'above' if open_low else 'at least'} {low} and "
+                f"{'below' if open_high else 'at most'} {high}")
         return value
     return parse
 
@@ -34,31 +43,38 @@ def _boolean(text):
 
 
 def _milestones(text):
-    return [_number(float, 0, 1, open_low=True)(part) for part in text.split(",")]
+    found = [_number(float, 0, 1, open_low=True, open_high=True)(part) for part in text.split(",")]
+    if sorted(set(found)) != found:
+        raise argparse.ArgumentTypeError(f"{text} must ascend, as 0.3,0.6,0.8")
+    return found
 
 
-def _rgb(low, open_low):
+def _rgb(low, open_low=False):
     """Three numbers with commas between, of red, green and blue."""
     def parse(text):
-        values = [_number(float, low, open_low=open_low)(part) for part in text.split(",")]
+        number = _number(float, low, 1e6, open_low=open_low)
+        values = [number(part) for part in text.split(",")]
         if len(values) != 3:
             raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
         return values
     return parse
 
 
-_COUNT = _number(int, 1)
+# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
+MANY = 10 ** 6  # epochs, images of a batch and the like
+_COUNT = _number(int, 1, MANY)
+_RATE = _number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
 _RATIO = _number(float, 0, 1, open_low=True)
 ARGUMENTS = {
     "resume": dict(type=_boolean, nargs="?", const=True, default=False,
                    help="go on from the run's last checkpoint"),
     "device": dict(default="cpu", help="cpu, cuda or cuda:N"),
-    "lr": dict(type=_number(float, 0, open_low=True), default=0.1, help="peak learning rate"),
+    "lr": dict(type=_RATE, default=0.1, help="peak learning rate"),
     "optimizer": dict(choices=("sgd", "adam", "lars"), default="sgd", help="optimizer"),
     "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss",
                       help="loss"),
     "batch_size": dict(type=_COUNT, default=128, help="images in a batch"),
-    "label_smoothing": dict(type=_number(float, 0, 1), default=0.0,
+    "label_smoothing": dict(type=_number(float, 0, 1, open_high=True), default=0.0,
                             help="of CrossEntropyLoss in training"),
     "model_type": dict(help="method"),
     "data": dict(help="dataset"),
@@ -78,47 +94,50 @@ ARGUMENTS = {
     "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1,
                       help="share of the training set held out to choose on"),
     "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
-    "warmup_epochs": dict(type=_number(float, 0),
+    "warmup_epochs": dict(type=_number(float, 0, MANY),
                           help="epochs of linear warm-up (default: a tenth, at most 10)"),
     "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine",
                       help="after the warm-up"),
     "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8],
-                       help="comma-separated fractions of the run"),
-    "weight_decay": dict(type=_number(float, 0), default=5e-4, help="not on biases and batch-norm"),
+                       help="comma-separated fractions of the run, ascending"),
+    "weight_decay": dict(type=_number(float, 0, MANY), default=5e-4,
+                         help="not on biases and batch-norm"),
     "arch": dict(choices=("resnet18", "resnet34", "resnet50"), default="resnet18", help="network"),
     "stem": dict(choices=("auto", "7x7", "3x3"), default="auto",
                  help="first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
                  "pre-trained weights, else 7x7"),
-    "out_dim": dict(type=_COUNT, default=128, help="outputs of the projection head"),
-    "image_size": dict(type=_number(int, 8),
+    "out_dim": dict(type=_number(int, 1, 2 ** 16), default=128,
+                    help="outputs of the projection head"),
+    "image_size": dict(type=_number(int, 8, 1024),
                        help="px a side of the network's input (default: the method's)"),
-    "mean": dict(type=_rgb(float("-inf"), True), metavar="R,G,B",
+    "mean": dict(type=_rgb(-1e6), metavar="R,G,B",
                  help="mean of the network's input, of pixels in [0, 1] (default: the weights' or "
                  "the dataset's)"),
-    "std": dict(type=_rgb(0, True), metavar="R,G,B",
+    "std": dict(type=_rgb(0, open_low=True), metavar="R,G,B",
                 help="standard deviation of the network's input (default: the weights' or the "
                 "dataset's)"),
-    "temperature": dict(type=_number(float, 0, open_low=True), default=0.5, help="of NT-Xent"),
-    "crop_scale": dict(type=_RATIO, default=0.08,
+    "temperature": dict(type=_number(float, 0.001, 1000), default=0.5, help="of NT-Xent"),
+    "crop_scale": dict(type=_number(float, 0.0001, 1), default=0.08,
                        help="smallest share of the image that a crop covers"),
-    "knn_every": dict(type=_number(int, 0), default=5,
+    "knn_every": dict(type=_number(int, 0, MANY), default=5,
                       help="epochs between kNN evaluations, 0 for none"),
     "knn_data": dict(help="labelled dataset for the kNN accuracy (default: --data)"),
-    "feature_views": dict(type=_number(int, 0), default=0,
+    "feature_views": dict(type=_number(int, 0, 1000), default=0,
                           help="augmented views for a frozen backbone; 0: plain"),
-    "seed": dict(type=_number(int, 0), default=0, help="seed of everything random"),
+    "seed": dict(type=_number(int, 0, 2 ** 63 - 1), default=0, help="seed of everything random"),
     "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto",
                 help="autocast; auto: bf16 where fast"),
     "compile": dict(action="store_true", help="compile the network (PyTorch 2's compiler)"),
-    "micro_batch_size": dict(type=_number(int, 4),
+    "micro_batch_size": dict(type=_number(int, 4, MANY),
                              help="images of a batch, in all processes together, that go through "
                              "the network at once, for batches larger than memory (default: all)"),
     "lr_scaling": dict(choices=("none", "linear", "sqrt"), default="none",
                        help="how --lr, then for 256 images, grows with the batch size"),
-    "workers": dict(type=_COUNT, help="processes that decode images (default: all cores)"),
-    "max_bad_images": dict(type=_number(int, 0), default=0,
+    "workers": dict(type=_number(int, 1, 1024),
+                    help="processes that decode images (default: all cores)"),
+    "max_bad_images": dict(type=_number(int, 0, 10 ** 9), default=0,
                            help="unreadable images to skip before giving up"),
-    "checkpoint_minutes": dict(type=_number(float, 0, open_low=True), default=10.0,
+    "checkpoint_minutes": dict(type=_number(float, 0, MANY, open_low=True), default=10.0,
                                help="minutes between checkpoints inside an epoch"),
     "debug": dict(action="store_true", help="show the traceback of an error"),
 }
@@ -233,14 +252,36 @@ class CsvLog:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
 
-def check_batch_size(batch_size, images):
-    """Raises: ValueError for a batch larger than the data, or of fewer images than processes."""
-    if batch_size > images:
-        raise ValueError(f"--batch-size {batch_size} is larger than the {images} training images; "
-                         "use a smaller one")
-    if batch_size < distributed.world():
-        raise ValueError(f"--batch-size {batch_size} is the batch of all {distributed.world()} "
-                         "processes together; use a larger one, or fewer processes")
+def refuse_contradictions(parser, args, batch_norm=True):
+    """End with status 2 where flags contradict each other. Args: batch_norm: whether it is trained.
+
+    A warm-up as long as the run would end it at its peak rate.
+    """
+    if args.warmup_epochs is not None and args.warmup_epochs >= args.epochs:
+        parser.error(f"--warmup-epochs {args.warmup_epochs:g} is not shorter than --epochs "
+                     f"{args.epochs}: the run would end before its schedule begins; use fewer")
+    if batch_norm and args.batch_size == 1:
+        parser.error("--batch-size 1: batch norm takes from a single image what tells it from "
+                     "others, and SimCLR has no negatives; use 2 or more")
+
+
+def check_batch_size(args, images, batch_norm=True):
+    """Check the flags that the number of training images limits. Args: as above.
+
+    Raises: ValueError for a batch larger than the data, or of fewer images than processes.
+    """
+    least, processes = 2 if batch_norm else 1, distributed.world()
+    if images < least:
+        raise ValueError(f"{images} training images: {least} are needed at least; use more images, "
+                         "or a larger --sample-ratio or --label-ratio")
+    if args.batch_size > images:
+        raise ValueError(f"--batch-size {args.batch_size} is larger than the {images} training "
+                         "images; use a smaller one")
+    for flag, size in (("--batch-size", args.batch_size),
+                       ("--micro-batch-size", args.micro_batch_size or processes)):
+        if size < processes:
+            raise ValueError(f"{flag} {size} is for all {processes} processes together; use a "
+                             "larger one, or fewer processes")
 
 
 def seed_everything(seed):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import load_split
-from training.features import extract_features, kept_features, knn_accuracy
+from data.datasets import Split, load_split
+from training.features import extract_features, kept_features, knn_accuracy, knn_probe
 from functions import Backbone, labelled_view
 from supervised.resnet import SmallMapConv2d, resnet
 
@@ -93,3 +93,41 @@ def test_extraction_leaves_the_backbone_as_it_was(split):
     batches = Batches(split.images, split.labels, 8, "cpu", split.rows)
     list(extract_features(backbone.model, batches, labelled_view(backbone), views=1))
     assert all(torch.equal(before[k], v) for k, v in backbone.model.state_dict().items())
+
+
+class Colour(torch.nn.Module):
+    """The mean colour of an image as its features."""
+
+    def features(self, images):
+        return images.mean((2, 3))
+
+
+def probe_of(labels):
+    """A probe on images whose colour is their label, given in this order."""
+    labels = np.array(labels, dtype=np.int64)
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    images[np.arange(len(labels)), ..., labels % 3] = (50 * (labels // 3 + 1))[:, None, None]
+    split = Split(images, labels, tuple("abcde"), np.arange(len(labels)), np.zeros(len(labels), np.int64))
+    return knn_probe(split, lambda images, *_: images.permute(0, 3, 1, 2).float() - 20, "cpu", "off", 0)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2, 3, 4] * 10, sorted([0, 1, 2, 3, 4] * 10), [0, 0, 0, 1, 1, 2]],
+                         ids=["in turns", "class by class", "few"])
+def test_a_probe_asks_of_classes_that_have_neighbours(labels, monkeypatch):
+    """In turns every fifth image is of one class, which no neighbour then is."""
+    seen = []
+    monkeypatch.setattr("features.knn_accuracy", lambda bank, known, queries, asked: seen.extend((known, asked)))
+    probe_of(labels)(Colour())
+    known, asked = (tensor.tolist() for tensor in seen)
+    assert len(known) + len(asked) == len(labels) and set(asked) <= set(known)
+    if len(labels) == 50:
+        assert sorted(asked) == sorted([0, 1, 2, 3, 4] * 2)
+
+
+def test_a_probe_in_turns_is_right():
+    assert probe_of([0, 1, 2, 3, 4] * 20)(Colour()) == 1
+
+
+@pytest.mark.parametrize("labels", [[], [0], [0, 0, 1, 1], [0, 1, 2, 3, 4]])
+def test_too_few_images_for_a_probe(labels):
+    assert probe_of(labels) is None

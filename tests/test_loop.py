@@ -17,7 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from records import checkpoint
 import pretrain
 import train
-from functions import MODEL_TYPES, train_one_epoch
+from data.dataloader import FeatureBatches
+from functions import (MODEL_TYPES, Diverged, Progress, check_finite, check_scores, classification,
+                       train_one_epoch)
+from training.optimizers import build_optimizer
 from program import run as run_program
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -166,6 +169,60 @@ def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, capsys):
     log, = image_folder.glob("out/res/*.csv")
     rows = list(csv.DictReader(open(log, newline="")))
     assert [row["train_loss"] for row in rows][1] == "nan" and rows[1]["test_accuracy"] == ""
+
+
+def test_weights_that_only_the_evaluation_sees_diverge(image_folder, capsys):
+    """The loss of the only step was finite, what it left is not: no checkpoint says so, the CSV does."""
+    arguments = ["--model-type", "Supervised", *TRAIN, "--epochs", "1", "--batch-size", "32", "--warmup-epochs", "0"]
+    assert run(train, image_folder, *arguments, "--optimizer", "adam", "--lr", "1e30") == 1
+    error = capsys.readouterr().err
+    assert "is not finite any more in epoch 1, step 1, at a learning rate of 1e+30" in error
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert not list(image_folder.glob("out/checkpoint/*/*/*.pth"))
+    log, = image_folder.glob("out/res/*.csv")
+    row, = csv.DictReader(open(log, newline=""))
+    assert row["train_loss"] == "nan" and row["test_accuracy"] == ""
+
+
+@pytest.mark.parametrize("damage", [lambda module: module.weight.data.fill_(float("nan")),
+                                    lambda module: module.weight.data[:1].fill_(float("inf")),
+                                    lambda module: module.running_var[:1].fill_(float("inf"))])
+def test_a_weight_or_statistic_that_is_not_finite_is_found(damage):
+    module, progress = torch.nn.BatchNorm1d(3), Progress(step=4, loss=1.0, seen=8)
+    check_finite(module, progress, 2, lambda step: 0.5)
+    damage(module)
+    with pytest.raises(Diverged, match="a weight is not finite any more in epoch 2, step 4, at a learning rate of 0.5"):
+        check_finite(module, progress, 2, lambda step: 0.5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_evaluation_that_is_not_finite_is_found(value):
+    check_scores({"knn_accuracy": "", "val_loss": 0.5}, 4, 2, lambda step: 0.5)
+    with pytest.raises(Diverged, match="the val loss is not finite any more in epoch 2, step 4"):
+        check_scores({"val_loss": value}, 4, 2, lambda step: 0.5)
+
+
+@pytest.mark.parametrize("name, lr", [("sgd", 0.1), ("adam", 0.05), ("lars", 20.0)])
+def test_fp16_learns_after_steps_that_the_scaler_skips(name, lr):
+    """A scale that overflows at first is no divergence, and leaves nothing behind."""
+    torch.manual_seed(0)
+    labels = torch.arange(64) % 4
+    features = torch.eye(4).repeat(16, 2)[None] + 0.1 * torch.randn(1, 64, 8)
+    batches, network = FeatureBatches(features, labels, 8, "cpu"), torch.nn.Linear(8, 4)
+    before = [p.detach().clone() for p in network.parameters()]
+    optimizer, scaler = build_optimizer(name, network, lr, 1e-4), torch.amp.GradScaler("cpu", init_scale=2.0 ** 20)
+    objective, moved, losses = classification(torch.nn.CrossEntropyLoss()), [], []
+
+    def after_step(progress):
+        moved.append(not all(map(torch.equal, before, network.parameters())))
+
+    for epoch in range(1, 16):
+        result = train_one_epoch(network, batches, objective, optimizer, lambda step: lr, view=None, seed=0,
+                                 epoch=epoch, amp="fp16", scaler=scaler, after_step=after_step)
+        losses.append(result["loss"])
+    assert not moved[0] and not moved[1] and moved[-1]  # two steps were skipped at least
+    assert losses[-1] < losses[0] / 2 and result["accuracy"] == 1
+    assert max(float(p.detach().abs().max()) for p in network.parameters()) < 100
 
 
 def test_two_runs_in_one_folder(image_folder, capsys):

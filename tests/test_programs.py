@@ -134,6 +134,11 @@ WRONG = {
     "no such checkpoint": (["--model-type", "Supervised", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
     "nothing to resume": (["--model-type", "Supervised", "--batch-size", "4", "--resume", "True"], 1, "no checkpoint"),
     "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
+    "batch of one": (["--model-type", "Supervised", "--batch-size", "1"], 2, "--batch-size 1: batch norm"),
+    "warm-up as long as the run": (["--model-type", "Supervised", "--epochs", "5", "--warmup-epochs", "5"], 2,
+                                   "not shorter than --epochs 5"),
+    "smoothing of a margin": (["--model-type", "SelfSupervisedPretrained", "--criterion", "MultiMarginLoss",
+                               "--label-smoothing", "0.1"], 2, "--label-smoothing is for CrossEntropyLoss"),
 }
 
 
@@ -174,3 +179,84 @@ def test_class_count_of_a_checkpoint(image_folder, capsys):
     assert run(train, image_folder, "--model-type", "Supervised", *TRAIN) == 0
     assert run(test_program, image_folder, "--model-type", "Supervised", "--data", "digits") == 1
     assert "4 classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model_type", pretrain.PRETRAININGS)
+@pytest.mark.parametrize("arguments, message", [
+    (["--batch-size", "1"], "SimCLR has no negatives"),
+    (["--epochs", "2", "--warmup-epochs", "2.5"], "--warmup-epochs 2.5 is not shorter than --epochs 2")])
+def test_pretraining_refuses_before_any_work(image_folder, capsys, model_type, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        run(pretrain, image_folder, "--model-type", model_type, *arguments)
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not (image_folder / "data" / "store").exists()
+
+
+def test_a_single_image(image_folder, capsys):
+    train_folder = image_folder / "data/imagenet/train"
+    for path in train_folder.glob("*/*.png"):
+        if path.name != "0.png" or path.parent.name != "class0":
+            path.unlink()
+    for folder in list(train_folder.iterdir()):
+        if folder.name != "class0":
+            folder.rmdir()
+    for model_type in pretrain.PRETRAININGS:
+        assert pretrain_one(image_folder, model_type, "--batch-size", "2") == 1
+        assert capsys.readouterr().err == ("error: 1 training images: 2 are needed at least; use more images, or a "
+                                           "larger --sample-ratio or --label-ratio\n")
+
+
+def test_a_linear_classifier_learns_from_batches_of_one(pretrained):
+    arguments = ["--model-type", "SelfSupervisedPretrained", *start_from(pretrained, "SelfSupervisedPretrained")]
+    assert run(train, pretrained, *arguments, "--epochs", "3", "--batch-size", "1", "--lr", "0.01") == 0
+    log, = (pretrained / "res").glob("SelfSupervisedPretrained_*.csv")
+    rows = rows_of(log)
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+def knn_column(root, model_type, data, *arguments):
+    assert run(pretrain, root, "--model_type", model_type, "--data", data, "--epochs", "1", "--batch-size", "9",
+               "--image-size", "8", "--knn-every", "1", "--amp", "off", *arguments) == 0
+    log, = (root / "res").glob(f"pretrain_{model_type}_{data}*.csv")
+    return rows_of(log)[0]["knn_accuracy"]
+
+
+def test_labels_that_are_trained_on_are_not_asked(image_folder, capsys, monkeypatch):
+    """With labels the kNN accuracy is of images that the sample left out, class by class."""
+    probed, make = [], pretrain.knn_probe
+    monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
+    trained = pretrain.load_split("cifar100", "train", image_folder / "data", 8, 0.5, 0).rows
+    for more in ((), ("--knn-data", "cifar100")):
+        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5", *more) != ""
+        split = probed.pop()
+        assert sorted([*split.rows, *trained]) == list(range(40))
+        assert [list(split.labels[split.rows]).count(k) for k in range(4)] == [5] * 4
+    assert "no kNN accuracy" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [(), ("--knn-data", "cifar100")])
+def test_where_all_labels_are_trained_on_none_are_asked(image_folder, capsys, more):
+    common = ["SupervisedPretraining", "cifar100", "--sample-ratio", "1"]
+    assert knn_column(image_folder, *common, *more) == ""
+    said = [line for line in capsys.readouterr().out.splitlines() if "kNN" in line]
+    assert said == ["no kNN accuracy: too few images of cifar100 (0) have labels that are not trained on; name others "
+                    "with --knn-data"]
+    assert knn_column(image_folder, *common, "--knn-data", "digits") != ""
+    assert knn_column(image_folder, "SelfSupervisedPretraining", *common[1:]) != ""
+
+
+@pytest.mark.parametrize("model_type, classes", [("SupervisedPretraining", "56789"),
+                                                 ("SelfSupervisedPretraining", "01234")])
+def test_the_probe_of_the_digits(image_folder, monkeypatch, model_type, classes):
+    """They keep a labelled part that pre-training does not see."""
+    probed, make = [], pretrain.knn_probe
+    monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
+    assert knn_column(image_folder, model_type, "digits", "--sample-ratio", "0.05") != ""
+    assert "".join(probed[0].classes) == classes
+
+
+@pytest.mark.parametrize("name", pretrain.DATASETS)
+def test_no_dataset_is_probed_on_what_labels_train_on(name):
+    part = pretrain.trained_part(name, labels=True)
+    assert part == ("pretrain" if name == "digits" else "train")

@@ -4,6 +4,8 @@ import argparse
 import math
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from records import provenance
 from records import results
 import utils
+from data.dataloader import FeatureBatches, generator
+from data.datasets import stratified
 
 settings.register_profile("here", deadline=None, max_examples=200,
                           suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,3 +92,66 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
     assert {name: found[name] for name in values} == values
     assert found["data_dir"] == str(Path(folder))
     assert not list(tmp_path.glob("*.partial"))
+
+
+NUMBERS = [name for name, row in utils.ARGUMENTS.items() if callable(row.get("type")) and "_number" in
+           row["type"].__qualname__]
+WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "knn_every", "feature_views", "seed", "micro_batch_size",
+         "workers", "max_bad_images")
+
+
+def parsed(name, text):
+    """The value of a flag, or None where it is refused in one line with status 2."""
+    try:
+        return getattr(utils.build_parser("", [name], {}).parse_args([f"--{name}={text}"]), name)
+    except SystemExit as exit_:
+        assert exit_.code == 2
+        return None
+
+
+def test_all_numbers_of_the_table_are_looked_at():
+    assert set(WHOLE) < set(NUMBERS) and len(NUMBERS) == len(WHOLE) + 10
+
+
+@pytest.mark.parametrize("name", [*NUMBERS, "milestones"])
+@pytest.mark.parametrize("text", ["nan", "NaN", "-nan", "inf", "-inf", "infinity", "1e400", "-1e400", "-1", "-1e-9", "",
+                                  " ", "1_000", "１２", "٣", "1e", "0x10", " 1", "1 ", "1\n", "1,", "True", "9" * 5000])
+def test_no_flag_takes_what_is_no_plain_number(name, text, capsys):
+    assert parsed(name, text) is None
+    error = capsys.readouterr().err
+    assert error.startswith("error: argument --") and error.count("\n") == 1 and len(error) < 400
+
+
+@given(st.sampled_from(NUMBERS), st.floats() | st.integers() | st.integers(-10 ** 40, 10 ** 40))
+def test_whatever_a_flag_takes_is_finite_and_comes_back(name, value):
+    found = parsed(name, repr(value))
+    assert found is None or found == value and math.isfinite(found) and math.copysign(1, found) == 1
+    assert found is None or isinstance(found, int) == (name in WHOLE)
+
+
+@pytest.mark.parametrize("name, good, bad", [
+    ("seed", "9223372036854775807", "9223372036854775808"), ("seed", "0", "99999999999999999999"),
+    ("epochs", "1000000", "1000000000000"), ("batch_size", "1000000", "1000001"), ("image_size", "1024", "1025"),
+    ("out_dim", "65536", "65537"), ("workers", "1024", "100000"), ("temperature", "0.001", "1e-30"),
+    ("label_smoothing", "0.99", "1"), ("lr", "1e30", "1e31"), ("crop_scale", "0.0001", "1e-30"),
+    ("milestones", "0.3,0.6", "0.6,0.3"), ("milestones", ".5", "0.5,0.5"), ("milestones", "1e-3", "0.5,1"),
+    ("milestones", "0.5", "0.5,,0.6"), ("weight_decay", "-0.0", "-1e-300"), ("epochs", "+7", "1e3")])
+def test_where_the_bounds_lie(name, good, bad):
+    assert parsed(name, good) is not None and parsed(name, bad) is None
+
+
+@given(st.integers(0, 2 ** 63 - 1))
+def test_every_seed_seeds_everything(seed):
+    utils.seed_everything(seed)
+    generator(seed, 1, 2)
+    stratified(np.array([0, 0, 1, 1]), 0.5, seed)
+
+
+@given(st.integers(2, 3000), st.integers(2, 600), st.none() | st.integers(4, 600), st.integers(1, 9))
+def test_batch_norm_never_sees_a_single_image(images, batch_size, piece, processes):
+    """Whatever the batch, the last one and the pieces: all processes together have two at least."""
+    batches = FeatureBatches(np.zeros((1, images, 1), np.float32), np.zeros(images, np.int64), min(batch_size, images),
+                             "cpu", piece_size=piece)
+    batches.processes = processes
+    for step in {0, len(batches) - 1}:
+        assert min(sum(part.counts) for part in batches.share(step).pieces) >= 2

@@ -118,15 +118,21 @@ def knn_accuracy(bank, bank_labels, queries, labels):
 
 
 def knn_probe(split, view, device, amp, seed):
-    """A function from a backbone to the kNN accuracy of its features on part of a labelled split.
+    """A function from a backbone to the kNN accuracy of its features on part of a labelled split;
+    None where it has too few images for a query.
 
-    Four fifths of at most KNN_IMAGES images are neighbours, the rest queries.
+    Four fifths of at most KNN_IMAGES images are neighbours, the rest queries: class by class, since
+    in a dataset whose classes take turns every fifth image could be of the same one.
     """
     labels = split.labels[split.rows]
-    rows = split.rows[stratified(labels, min(1.0, settings.KNN_IMAGES / len(labels)), seed)]
-    batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device, rows)
+    rows = split.rows[stratified(labels, min(1.0, settings.KNN_IMAGES / max(1, len(labels))), seed)]
+    rows = rows[np.argsort(split.labels[rows], kind="stable")]
     labels = torch.as_tensor(split.labels[rows], device=device)
-    asked = torch.arange(len(rows), device=device) % 5 == 4
+    alone = torch.bincount(labels)[labels] == 1  # a query without a neighbour of its class
+    asked = (torch.arange(len(rows), device=device) % 5 == 4) & ~alone
+    if not asked.any():
+        return None
+    batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device, rows)
 
     def accuracy(backbone):
         found = torch.cat(list(extract_features(backbone, batches, view, amp)))

@@ -17,7 +17,7 @@ from records import provenance
 import utils
 from conf import global_settings as settings
 from data.store_files import flock
-from functions import Diverged, Progress, check_finite, train_one_epoch
+from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from training.optimizers import build_optimizer, learning_rate, scaled_rate
 from records.tensorboard_log import TensorBoardLog
 from records.weights import without_head
@@ -125,15 +125,17 @@ class Run:
                     self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
                     seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
+                seconds = time.perf_counter() - started
+                scores = job.evaluate(epoch)
+                check_scores(scores, self.steps, epoch, rate)
             except Diverged:
                 self.log.write({**row, job.names[0]: math.nan})
                 self._save_best()
                 raise
-        seconds = time.perf_counter() - started
         for name, value in zip(job.names, (result["loss"], result["accuracy"])):
             if name:
                 row[name] = value
-        row.update(job.evaluate(epoch))
+        row.update(scores)
         share = 1 - skipped / self.steps
         row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
         row["seconds"] = round(time.perf_counter() - started, 3)
@@ -162,7 +164,7 @@ class Run:
         due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
         asked = self._asked()
         if asked or due:
-            check_finite(progress, epoch, self.rate(epoch))
+            check_finite(self.trained, progress, epoch, self.rate(epoch))
             self.progress = progress
             self._save()
             if asked:

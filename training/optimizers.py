@@ -38,8 +38,15 @@ def scaled_rate(rate, batch_size, scaling):
 
 
 class LARS(torch.optim.Optimizer):
-    """Layer-wise adaptive rate scaling (You et al. 2017): SGD with momentum, whose step is scaled
-    by trust * |w| / |g + weight decay * w| in every group that has weight decay."""
+    """Layer-wise adaptive rate scaling (You et al. 2017): SGD with momentum, where the update u of
+    a weight w of more than one dimension is scaled by trust * |w| / |u|, with or without weight
+    decay; biases and batch norm are left as they are.
+
+    u = g + weight decay * w. The norm is that of this sum, as in lars_optimizer.py of SimCLR's own
+    code (google-research/simclr), while You et al., Eq. 6, divide by |g| + weight decay * |w|. The
+    learning rate is applied after the momentum, and what is scaled goes by its dimensions, as in
+    moco/optimizer.py of facebookresearch/moco-v3.
+    """
 
     def __init__(self, params, lr, momentum=settings.MOMENTUM, weight_decay=0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -53,10 +60,8 @@ class LARS(torch.optim.Optimizer):
                 update = weight.grad
                 if group["weight_decay"]:
                     update = update + group["weight_decay"] * weight
-                    norms = weight.norm(), update.norm()
-                    scale = settings.LARS_TRUST * norms[0] / norms[1]
-                    usable = (norms[0] > 0) & (norms[1] > 0)
-                    update = update * torch.where(usable, scale, torch.ones_like(scale))
+                if weight.ndim > 1:
+                    update = update * _trust_ratio(weight, update)
                 state = self.state[weight]
                 if "momentum_buffer" not in state:
                     state["momentum_buffer"] = torch.zeros_like(weight)
@@ -65,9 +70,37 @@ class LARS(torch.optim.Optimizer):
                 weight.sub_(group["lr"] * velocity)
 
 
+def _trust_ratio(weight, update):
+    """The factor of an update, 1 where either norm is 0."""
+    norms = weight.norm(), update.norm()
+    scale = settings.LARS_TRUST * norms[0] / norms[1]
+    return torch.where((norms[0] > 0) & (norms[1] > 0), scale, torch.ones_like(scale))
+
+
+def _sgd(groups, lr):
+    """Fused SGD whose momentum begins at zero under a GradScaler.
+
+    PyTorch 2.15 makes the buffers with empty_like at the first step and leaves it to the kernel to
+    fill them. The kernel does nothing where the scaler found a gradient that is not finite, and the
+    second step takes what lay in memory for momentum.
+    """
+    optimizer = torch.optim.SGD(groups, lr, momentum=settings.MOMENTUM, nesterov=True, fused=True)
+    optimizer.register_step_pre_hook(_begin_momentum)
+    return optimizer
+
+
+def _begin_momentum(optimizer, *_):
+    """Fill in the momentum that is missing. Without a scaler nothing: every step counts there."""
+    if getattr(optimizer, "found_inf", None) is None:
+        return
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if weight.grad is not None and optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
+
+
 OPTIMIZERS = {
-    "sgd": lambda groups, lr: torch.optim.SGD(groups, lr, momentum=settings.MOMENTUM,
-                                              nesterov=True, fused=True),
+    "sgd": _sgd,
     "adam": lambda groups, lr: torch.optim.Adam(groups, lr, fused=True),
     "lars": LARS,
 }
