@@ -22,10 +22,10 @@ PRETRAININGS = {"SelfSupervisedPretraining": False, "SupervisedPretraining": Tru
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")
 FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
-         "epochs", "arch", "out_dim", "data_dir", "output_dir", "image_size", "stem", "temperature",
-         "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay", "knn_every",
-         "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling", "workers",
-         "max_bad_images", "checkpoint_minutes", "debug")
+         "epochs", "arch", "out_dim", "data_dir", "store_dir", "output_dir", "image_size", "stem",
+         "temperature", "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay",
+         "knn_every", "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling",
+         "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):
@@ -71,7 +71,7 @@ def load(args, labels, size):
     """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
     split = "train" if labels and has_unlabelled_part(args.data) else "pretrain"
     found = load_split(args.data, split, args.data_dir, size, args.sample_ratio, args.seed,
-                       args.workers, args.max_bad_images)
+                       args.workers, args.max_bad_images, args.store_dir)
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
@@ -126,7 +126,7 @@ def make_probe(args, split, size, device):
     name = args.knn_data or args.data
     if name != args.data or has_unlabelled_part(name):
         split = load_split(name, "train", args.data_dir, workers=args.workers,
-                           max_bad_images=args.max_bad_images)
+                           max_bad_images=args.max_bad_images, store_dir=args.store_dir)
     if not split.labelled:
         return None
     dataset = DATASETS[args.data]

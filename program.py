@@ -8,6 +8,7 @@ import textwrap
 import time
 
 import distributed
+from names import print_anything
 
 SILENT_SECONDS = 3  # until another process than the first tells of an error
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
@@ -31,6 +32,7 @@ def keep_freed_memory():
 def run(main, argv=None):
     """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
     keep_freed_memory()
+    print_anything()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         main(argv)

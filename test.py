@@ -15,8 +15,8 @@ from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, m
                        predict)
 from supervised.resnet import resnet
 
-FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir",
-         "csv_dir", "amp", "workers", "max_bad_images", "debug")
+FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "store_dir",
+         "output_dir", "csv_dir", "amp", "workers", "max_bad_images", "debug")
 HARDEST = 5  # classes that are printed
 
 
@@ -42,7 +42,8 @@ def main(argv=None):
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
                       trained["image_size"] if args.data in ("imagenet", "folder") else None,
-                      workers=args.workers, max_bad_images=args.max_bad_images)
+                      workers=args.workers, max_bad_images=args.max_bad_images,
+                      store_dir=args.store_dir)
     if len(state["classes"]) != len(test.classes):
         raise ValueError(f"{path}: its classifier has {len(state['classes'])} classes, "
                          f"{args.data} has {len(test.classes)}")

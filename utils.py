@@ -11,6 +11,7 @@ import torch
 import distributed
 from conf import global_settings as settings
 from files import whole
+from names import path, utf8_path
 
 
 def _number(kind, low, high=float("inf"), open_low=False):
@@ -52,14 +53,16 @@ ARGUMENTS = {
                             help="of CrossEntropyLoss in training"),
     "model_type": dict(help="method"),
     "data": dict(help="dataset"),
-    "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
-    "output_dir": dict(type=Path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
-    "pretrained_model_path": dict(type=Path,
+    "data_dir": dict(type=path, default=Path("data"), help="folder that holds the datasets"),
+    "store_dir": dict(type=path,
+                      help="folder for the decoded images (default: store/ in --data-dir)"),
+    "output_dir": dict(type=utf8_path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
+    "pretrained_model_path": dict(type=path,
                                   help="checkpoint to start from (default: the newest matching "
                                   "one, or the ImageNet weights)"),
-    "checkpoint": dict(type=Path,
+    "checkpoint": dict(type=path,
                        help="checkpoint to test (default: the newest of the model type)"),
-    "csv_dir": dict(type=Path, help="write accuracy by class, confusion matrix and all predictions "
+    "csv_dir": dict(type=path, help="write accuracy by class, confusion matrix and all predictions "
                     "into CSV files in this folder"),
     "sample_ratio": dict(type=_RATIO, default=1.0,
                          help="share of the images to pre-train on, class by class"),
@@ -191,7 +194,7 @@ class CsvLog:
         self.path, self.columns = Path(path), columns
         kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(self.path, newline="") as file:
+        with whole(self.path, newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
@@ -201,7 +204,7 @@ class CsvLog:
         if epoch == 1:
             return []
         try:
-            with open(self.path, newline="") as file:
+            with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))[:epoch - 1]
             whole = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
         except (OSError, ValueError, KeyError, TypeError):
@@ -213,7 +216,7 @@ class CsvLog:
 
     def write(self, row):
         """Append a row: values by column; missing ones stay empty."""
-        with open(self.path, "a", newline="") as file:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
 
@@ -232,9 +235,9 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
-              "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every",
-              "compile")
+MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "store_dir",
+              "output_dir", "pretrained_model_path", "checkpoint_minutes", "max_bad_images",
+              "knn_every", "compile")
 
 
 def check_resume(state, args):
