@@ -13,6 +13,7 @@ from data.datasets import DATASETS, load_split
 from files import whole
 from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
                        predict)
+from names import printable
 from supervised.resnet import resnet
 
 FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "store_dir",
@@ -69,7 +70,7 @@ def hardest(matrix, names):
     """The classes of which the smallest shares were recognised, as text."""
     found = sorted((matrix[k, k] / matrix[k].sum(), name) for k, name in enumerate(names)
                    if matrix[k].any())
-    return ", ".join(f"{name} {share:.3f}" for share, name in found[:HARDEST])
+    return ", ".join(f"{printable(name)} {share:.3f}" for share, name in found[:HARDEST])
 
 
 def write_details(folder, test, logits, labels, matrix):
@@ -92,7 +93,8 @@ def write_details(folder, test, logits, labels, matrix):
                           in zip(test.rows, labels.tolist(), predicted, confidence))]}
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        with whole(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
+        with whole(folder / f"{name}.csv", newline="", encoding="utf-8",
+                   errors="backslashreplace") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
     print(f"wrote {', '.join(f'{name}.csv' for name in tables)} into {folder}")
 

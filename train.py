@@ -193,7 +193,7 @@ def show(run, task, test, backbone, row):
     worst = loss.masked_fill(predicted == labels, -1).argsort(descending=True)[:SHEET].cpu()
     worst = worst[(predicted != labels).cpu()[worst]]
     if len(worst):
-        taken = [f"{names[predicted[k]]},\nis {names[labels[k]]}" for k in worst]
+        taken = [(names[predicted[k]], names[labels[k]]) for k in worst]
         pictures = _pictures(backbone, test, worst.numpy(), backbone.image_size)
         board.named_images("most_wrong", pictures, *statistics, taken, run.epoch)
 
