@@ -17,10 +17,10 @@ from self_supervised_pretrained.registry import PRETRAININGS
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")
 FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
-         "epochs", "arch", "out_dim", "data_dir", "output_dir", "image_size", "stem", "temperature",
-         "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay", "knn_every",
-         "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling", "workers",
-         "max_bad_images", "checkpoint_minutes", "debug")
+         "epochs", "arch", "out_dim", "data_dir", "store_dir", "output_dir", "image_size", "stem",
+         "temperature", "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay",
+         "knn_every", "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling",
+         "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
 
 def parse(argv):

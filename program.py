@@ -28,9 +28,17 @@ def keep_freed_memory():
         libc.mallopt(trim_threshold, -1)
 
 
+def print_anything():
+    """Have print() escape what the terminal cannot show, rather than raise UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not every stand-in of a notebook or a test has it
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run(main, argv=None):
     """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
     keep_freed_memory()
+    print_anything()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         main(argv)

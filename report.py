@@ -10,9 +10,12 @@ from pathlib import Path
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from records.files import whole
+from records.names import printable
 from reporting.readme import write_readme
-from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, order, record
+from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
 from records.results import best_of, read_results
+from program import print_anything
+from utils import path
 
 
 def section(title, results, out, suffix):
@@ -21,12 +24,11 @@ def section(title, results, out, suffix):
     for model_type in sorted({result.setting.model_type for result in results} - set(best)):
         print(f"{title}: {model_type} has no best setting: all diverged, or there are several and "
               "no validation accuracy (train.py --val-ratio)", file=sys.stderr)
-    parts = [f"## {title}"]
+    parts = [f"## {plain(title)}"]
     if best:
         parts += ["Each method at its setting with the best validation accuracy:",
                   layout(best.values())]
-    parts += [f"![{name}]({name}.png)"
-              for name in write_all(results, title, out, suffix)]
+    parts += map(link, write_all(results, title, out, suffix))
     return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
 
 
@@ -41,7 +43,7 @@ def sections(results, out):
         found = [result for result in results if result.setting.data == data]
         figures = write_labels(found, data, out)
         if len({result.setting.labels for result in found}) > 1:
-            parts += [f"## {data}, by label ratio", *(f"![{name}]({name}.png)" for name in figures),
+            parts += [f"## {plain(data)}, by label ratio", *map(link, figures),
                       cross_table(found, "labels"), CROSS_NOTE]
     return parts
 
@@ -68,12 +70,13 @@ def write_report(results, data, out):
     pretrained = [result for result in results if result.setting.pretraining
                   and (data is None or result.setting.data in sources)]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
-    with whole(out / "results.csv", newline="", encoding="utf-8") as file:
+    with whole(out / "results.csv", newline="", encoding="utf-8",
+               errors="backslashreplace") as file:
         writer = csv.DictWriter(file, record(results[0]))
         writer.writeheader()
         writer.writerows(map(record, sorted(picked, key=order)))
     text = "\n\n".join(parts) + "\n"
-    with whole(out / "results.md", encoding="utf-8") as file:
+    with whole(out / "results.md", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
     return text
 
@@ -92,14 +95,14 @@ def best_settings(results):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--res", type=Path, default=Path("res"), help="CSV folder (default: res)")
-    parser.add_argument("--out", type=Path, help="folder to write report/ into (default: as --res)")
+    parser.add_argument("--res", type=path, default=Path("res"), help="CSV folder (default: res)")
+    parser.add_argument("--out", type=path, help="folder to write report/ into (default: as --res)")
     parser.add_argument("--data", help="only training runs on it, and pre-trainings on what they "
                         "started from (default: a section a dataset)")
-    parser.add_argument("--best", type=Path, metavar="YAML", nargs="?", const=BEST,
+    parser.add_argument("--best", type=path, metavar="YAML", nargs="?", const=BEST,
                         help="write each method's best setting, by validation, into this file, "
                         "which run.sh reads (conf/best.yaml)")
-    parser.add_argument("--readme", type=Path, nargs="?", const=Path("README.md"),
+    parser.add_argument("--readme", type=path, nargs="?", const=Path("README.md"),
                         help="instead of all this, write the results in --res into the marked part "
                         "of this file (README.md), and their figures into figures/ of --res")
     parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
@@ -108,6 +111,7 @@ def build_parser():
 
 
 def main(argv=None):
+    print_anything()
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.readme and (args.out or args.data or args.best or args.name_filter != "*"):
@@ -127,7 +131,7 @@ def main(argv=None):
             write_best(args.best, best_settings(
                 result for result in results if args.data in (None, result.setting.data)))
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 1
     print(re.sub(r"!\[.*\n\n", "", text) + f"\nwrote {out}")
     if args.best:

@@ -13,10 +13,11 @@ from data.datasets import DATASETS, load_split
 from records.files import whole
 from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
                        predict)
+from records.names import printable
 from supervised.resnet import resnet
 
-FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "output_dir",
-         "csv_dir", "amp", "workers", "max_bad_images", "debug")
+FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "store_dir",
+         "output_dir", "csv_dir", "amp", "workers", "max_bad_images", "debug")
 HARDEST = 5  # classes that are printed
 
 
@@ -42,7 +43,8 @@ def main(argv=None):
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
                       trained["image_size"] if args.data in ("imagenet", "folder") else None,
-                      workers=args.workers, max_bad_images=args.max_bad_images)
+                      workers=args.workers, max_bad_images=args.max_bad_images,
+                      store_dir=args.store_dir)
     if len(state["classes"]) != len(test.classes):
         raise ValueError(f"{path}: its classifier has {len(state['classes'])} classes, "
                          f"{args.data} has {len(test.classes)}")
@@ -68,7 +70,7 @@ def hardest(matrix, names):
     """The classes of which the smallest shares were recognised, as text."""
     found = sorted((matrix[k, k] / matrix[k].sum(), name) for k, name in enumerate(names)
                    if matrix[k].any())
-    return ", ".join(f"{name} {share:.3f}" for share, name in found[:HARDEST])
+    return ", ".join(f"{printable(name)} {share:.3f}" for share, name in found[:HARDEST])
 
 
 def write_details(folder, test, logits, labels, matrix):
@@ -91,7 +93,8 @@ def write_details(folder, test, logits, labels, matrix):
                           in zip(test.rows, labels.tolist(), predicted, confidence))]}
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        with whole(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
+        with whole(folder / f"{name}.csv", newline="", encoding="utf-8",
+                   errors="backslashreplace") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
     print(f"wrote {', '.join(f'{name}.csv' for name in tables)} into {folder}")
 

@@ -24,8 +24,8 @@ COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
-         "pretrained_model_path", "data_dir", "output_dir", "epochs", "arch", "stem", "image_size",
-         "mean", "std", "label_smoothing", "warmup_epochs", "scheduler", "milestones",
+         "pretrained_model_path", "data_dir", "store_dir", "output_dir", "epochs", "arch", "stem",
+         "image_size", "mean", "std", "label_smoothing", "warmup_epochs", "scheduler", "milestones",
          "weight_decay", "val_ratio", "label_ratio", "feature_views", "seed", "amp", "compile",
          "micro_batch_size", "lr_scaling", "workers", "max_bad_images", "checkpoint_minutes", "debug")
 
@@ -90,7 +90,8 @@ def load(args):
 
     Returns: (training Split, test Split, {"train", "val": int64 positions in the training rows}).
     """
-    options = {"workers": args.workers, "max_bad_images": args.max_bad_images}
+    options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
+               "store_dir": args.store_dir}
     # what has no size of its own is stored at the size that the network sees
     size = args.image_size if args.data in ("imagenet", "folder") else None
     train = load_split(args.data, "train", args.data_dir, size, **options)
@@ -202,7 +203,7 @@ def show(run, task, test, backbone, row):
     worst = loss.masked_fill(predicted == labels, -1).argsort(descending=True)[:SHEET].cpu()
     worst = worst[(predicted != labels).cpu()[worst]]
     if len(worst):
-        taken = [f"{names[predicted[k]]},\nis {names[labels[k]]}" for k in worst]
+        taken = [(names[predicted[k]], names[labels[k]]) for k in worst]
         pictures = _pictures(backbone, test, worst.numpy(), backbone.image_size)
         board.named_images("most_wrong", pictures, *statistics, taken, run.epoch)
 

@@ -49,6 +49,26 @@ def _milestones(text):
     return found
 
 
+def path(text):
+    """A path as it was typed, but for a `~` at its beginning, which no shell expands after `=`."""
+    return Path(os.path.expanduser(text))
+
+
+def utf8_path(text):
+    """As `path`, for a folder that TensorBoard writes into: it knows file names in UTF-8 alone.
+
+    Raises: argparse.ArgumentTypeError for another name, or one that this locale cannot read.
+    """
+    found = path(text)
+    try:
+        str(found).encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(
+            f"{ascii(text)} is not UTF-8; take another name or, where the locale "
+            "misreads it, set PYTHONUTF8=1") from None
+    return found
+
+
 def _rgb(low, open_low=False):
     """Three numbers with commas between, of red, green and blue."""
     def parse(text):
@@ -78,14 +98,16 @@ ARGUMENTS = {
                             help="of CrossEntropyLoss in training"),
     "model_type": dict(help="method"),
     "data": dict(help="dataset"),
-    "data_dir": dict(type=Path, default=Path("data"), help="folder that holds the datasets"),
-    "output_dir": dict(type=Path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
-    "pretrained_model_path": dict(type=Path,
+    "data_dir": dict(type=path, default=Path("data"), help="folder that holds the datasets"),
+    "store_dir": dict(type=path,
+                      help="folder for the decoded images (default: store/ in --data-dir)"),
+    "output_dir": dict(type=utf8_path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
+    "pretrained_model_path": dict(type=path,
                                   help="checkpoint to start from (default: the newest matching "
                                   "one, or the ImageNet weights)"),
-    "checkpoint": dict(type=Path,
+    "checkpoint": dict(type=path,
                        help="checkpoint to test (default: the newest of the model type)"),
-    "csv_dir": dict(type=Path, help="write accuracy by class, confusion matrix and all predictions "
+    "csv_dir": dict(type=path, help="write accuracy by class, confusion matrix and all predictions "
                     "into CSV files in this folder"),
     "sample_ratio": dict(type=_RATIO, default=1.0,
                          help="share of the images to pre-train on, class by class"),
@@ -226,7 +248,7 @@ class CsvLog:
         self.path, self.columns = Path(path), columns
         kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(self.path, newline="") as file:
+        with whole(self.path, newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
@@ -236,7 +258,7 @@ class CsvLog:
         if epoch == 1:
             return []
         try:
-            with open(self.path, newline="") as file:
+            with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))[:epoch - 1]
             whole = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
         except (OSError, ValueError, KeyError, TypeError):
@@ -248,7 +270,7 @@ class CsvLog:
 
     def write(self, row):
         """Append a row: values by column; missing ones stay empty."""
-        with open(self.path, "a", newline="") as file:
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
 
@@ -289,9 +311,9 @@ def seed_everything(seed):
     torch.manual_seed(seed)
 
 
-MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "output_dir",
-              "pretrained_model_path", "checkpoint_minutes", "max_bad_images", "knn_every",
-              "compile")
+MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "store_dir",
+              "output_dir", "pretrained_model_path", "checkpoint_minutes", "max_bad_images",
+              "knn_every", "compile")
 
 
 def check_resume(state, args):

@@ -1,5 +1,6 @@
 """Datasets by name: which images, which labels, which split, and where they come from."""
 
+import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -51,13 +52,15 @@ class Split(NamedTuple):
         return bool(self.labels[self.rows].min() >= 0)
 
 
-def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0):
+def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0,
+               store_dir=None):
     """Open one split of a dataset, decoding it into the store at its first use.
 
     Args:
         name: a key of DATASETS. split: "pretrain" (what pre-training reads), "train" or "test".
         size: px a side of the stored images, None for the dataset's own.
         ratio: share of the images in (0, 1]; see `stratified`.
+        store_dir: folder for the store, None for the one in data_dir.
     Returns: Split.
     Raises: FileNotFoundError where the images are missing, ValueError where they are wrong.
     """
@@ -67,13 +70,21 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     if name == "digits":
         return _digits(split, size, ratio, seed)
     make_source, watched = _locate(name, split, data_dir)
-    folder = data_dir / "store" / f"{name}-{split}-{size}px"
+    folder = _stores(data_dir, store_dir) / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, directories=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
     rows = stratified(store.labels, ratio, seed)
     return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
                  store.checksums)
+
+
+def _stores(data_dir, store_dir):
+    """The folder of a data folder's stores. In one that is given, data folders may meet: each has a
+    place of its own there."""
+    if store_dir is None:
+        return data_dir / "store"
+    return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
 def stratified(labels, ratio, seed):

@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from data.sources import decode
 from data.store_files import BAD, writing
+from records.names import printable
 
 CHUNK_ROWS = 256
 REPORT_SECONDS = 10
-_worker = {}  # what a decoding process was started with; empty in any other
+_worker = {}  # what this process decodes; empty where it does not
 
 
 def pack(path, source, size, rows, workers, done, say):
@@ -36,7 +37,12 @@ def pack(path, source, size, rows, workers, done, say):
     """
     workers = min(workers, -(-len(rows) // 16))
     chunks = split(rows, min(CHUNK_ROWS, -(-len(rows) // (4 * workers))))
-    pool = _start_pool(path, source, size, min(workers, len(chunks)))
+    offset = np.load(path, mmap_mode="r").offset
+    try:
+        pool = _start_pool(min(workers, len(chunks)), (source, path, offset, size))
+    except (OSError, ImportError, NotImplementedError) as error:  # without /dev/shm, say
+        say(f"{path.parent}: no processes to decode with ({error}); decoding in this one")
+        return _pack_here(chunks, (source, path, offset, size), done, say)
     try:
         futures = [pool.submit(_pack_chunk, chunk) for chunk in chunks]
         with _progress(len(rows), say) as advance:
@@ -57,17 +63,42 @@ def split(rows, length):
     return [rows[start:start + length] for start in range(0, len(rows), length)]
 
 
-def _start_pool(path, source, size, workers):
+def cores():
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _pack_here(chunks, what, done, say):
+    """As `pack`, in this process."""
+    with warnings.catch_warnings(), _progress(sum(map(len, chunks)), say) as advance:
+        _open(*what)
+        try:
+            for chunk in chunks:
+                with writing(what[1].parent):
+                    packed = _pack_chunk(chunk)
+                done(*packed)
+                advance(len(packed[0]))
+        finally:
+            _worker["file"].close()
+            _worker.clear()
+
+
+def _start_pool(workers, what):
     Image.init()  # so that forked workers share the plugins that Pillow imports at first use
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    offset = np.load(path, mmap_mode="r").offset
-    return ProcessPoolExecutor(workers, context, _start_worker, (source, path, offset, size))
+    return ProcessPoolExecutor(workers, context, _start_worker, what)
 
 
-def _start_worker(source, path, offset, size):
+def _start_worker(*what):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
-    warnings.simplefilter("ignore")  # Pillow's, on odd but readable files
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _open(*what)
+
+
+def _open(source, path, offset, size):
+    warnings.simplefilter("ignore")  # Pillow's, on odd but readable files
     _worker.update(source=source, file=open(path, "rb+"), offset=offset, size=size)
 
 
@@ -86,7 +117,7 @@ def _pack_chunk(rows):
             checks[k] = zlib.crc32(image)
         except ValueError as error:
             image = np.zeros((size, size, 3), dtype=np.uint8)
-            checks[k], failures[row] = BAD, str(error)
+            checks[k], failures[row] = BAD, printable(error)
         # Into the file, not a mapping of it: a full disk is an error here, a SIGBUS there.
         file.seek(_worker["offset"] + row * image.nbytes)
         file.write(image)

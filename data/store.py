@@ -12,7 +12,7 @@ from typing import Callable, NamedTuple, Sequence
 import numpy as np
 
 from data import store_files as files
-from data.packing import CHUNK_ROWS, pack, split
+from data.packing import CHUNK_ROWS, cores, pack, split
 from data.store_files import ABSENT, BAD, Store
 
 __all__ = ["Store", "open_store", "read_ahead"]
@@ -50,7 +50,7 @@ def open_store(folder, make_source, size, *, directories, rows=None, workers=Non
         a full disk or a killed worker, and what make_source raises.
     """
     job = _Job(Path(folder), make_source, size, tuple(directories), _chooser(rows),
-               workers or _cores(), max_bad_images, say)
+               workers or cores(), max_bad_images, say)
     store = _instant(job)
     if store is None:
         with files.locked(job.folder, say):
@@ -277,9 +277,5 @@ def _check_disk(job, count, freed=0):
     need, free = _bytes(job, count), shutil.disk_usage(job.folder).free + freed
     if need > free:
         raise OSError(f"{job.folder}: {count} images of {job.size} px need {need / 1e9:.2f} GB, "
-                      f"{free / 1e9:.2f} GB are free; make room or choose a smaller --image-size "
-                      "or --sample-ratio")
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+                      f"{free / 1e9:.2f} GB are free; make room, name another disk with "
+                      "--store-dir, or choose a smaller --image-size or --sample-ratio")

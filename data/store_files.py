@@ -62,7 +62,7 @@ def checksums(folder, mode="r"):
 def read_meta(folder, size):
     """The dict in meta.json, None where there is none for this size and version."""
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
     fits = isinstance(meta, dict) and (meta.get("version"), meta.get("size")) == (VERSION, size)
@@ -71,7 +71,7 @@ def read_meta(folder, size):
 
 def write_meta(folder, meta):
     """Write meta.json whole or not at all."""
-    with writing(folder), whole(folder / "meta.json") as file:
+    with writing(folder), whole(folder / "meta.json", encoding="utf-8") as file:
         json.dump({"version": VERSION, **meta}, file)
 
 
@@ -101,20 +101,23 @@ def sync(folder):
 
 
 @contextlib.contextmanager
-def writing(folder):
-    """Turn an OSError into one line that names the store."""
+def writing(folder, what="image store", flag="--store-dir"):
+    """Turn an OSError into one line that names what could not be written, and the flag for it."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(f"{folder}: cannot write the image store ({reason}); make it writable, leave "
-                      "room on its disk, or choose another place") from error
+        raise OSError(f"{folder}: cannot write the {what} ({reason}); make it writable, leave "
+                      f"room on its disk, or use {flag} FOLDER") from error
 
 
 @contextlib.contextmanager
-def locked(folder, say):
-    """Hold the store alone; where the file system knows no locks, hold nothing."""
-    with writing(folder):
+def locked(folder, say, *more):
+    """Hold a folder alone; where the file system knows no locks, hold nothing.
+
+    Args: more: as for `writing`.
+    """
+    with writing(folder, *more):
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / "lock", "ab")
     with file:

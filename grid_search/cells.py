@@ -15,11 +15,12 @@ import utils
 from conf import global_settings as settings
 from functions import MODEL_TYPES
 
+ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
 COLUMNS = {"train.py": ("epoch", "train_loss", "val_loss", "val_accuracy"),
            "pretrain.py": ("epoch", "loss")}  # that say how far it came, its loss second
-SHARED = ("arch", "data_dir", "output_dir", "device", "amp", "workers", "max_bad_images",
-          "checkpoint_minutes")  # options of a grid that its pre-training takes, too
+SHARED = ("arch", "data_dir", "store_dir", "output_dir", "device", "amp", "workers",
+          "max_bad_images", "checkpoint_minutes")  # a grid's pre-training takes them, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,9 @@ class Cell:
 
     def command(self, state):
         """The command line that does what is left to do."""
-        return [self.program, *self.options, *(["--resume"] if state == "cut off" else [])]
+        # Other folders see it by its whole path, and so does who copies the printed command.
+        program = self.program if Path.cwd() == ROOT else str(ROOT / self.program)
+        return [program, *self.options, *(["--resume"] if state == "cut off" else [])]
 
     def rows(self):
         """The whole rows of its CSV; none where there is no such file."""

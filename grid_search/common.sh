@@ -4,8 +4,9 @@
 #   JOBS=4 DEVICES="cuda:0 cuda:1"                  cells side by side, and where
 #   DRY_RUN=1                                       print what is left to do, a command a line
 #   ONLY=pretrain, ONLY=cells, CELL=7               a part of the grid: for arrays of batch jobs
+# Paths, those in PRETRAIN_ARGS too, mean the folder you are in; without any, data/ and results are those of the repository.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 
 cells() { # MODEL_TYPE: a line a cell: its pre-training's sample ratio or "-", its options
     for seed in ${SEEDS:-0}; do for ratio in ${RATIOS:--}; do
@@ -18,5 +19,10 @@ cells() { # MODEL_TYPE: a line a cell: its pre-training's sample ratio or "-", i
     done; done
 }
 grid() { # MODEL_TYPE [options of train.py]
-    exec python -m grid_search.run "${@:2}" < <(cells "$1")
+    local python
+    python=$(command -v python || command -v "${VENV:-$root/.venv}/bin/python") \
+        || { echo "error: no python on PATH; bash tests/run.sh makes .venv, source .venv/bin/activate finds it" >&2; exit 1; }
+    # Not -m grid_search.run: it would take a utils.py in the caller's folder for ours.
+    PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" "$root/grid_search/run.py" \
+        ${here[@]+"${here[@]}"} "${@:2}" < <(cells "$1")
 }

@@ -4,7 +4,7 @@
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
 # finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the ImageNet images.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
 
 changes() { # name, function below, options
@@ -59,11 +59,11 @@ linear-sgd              linear        --optimizer sgd --lr 0.1
 END
 }
 cell() { # SCRIPT [options]: one, without a list
-    OPTIMIZERS=adam bash "$1_grid_search.sh" --output-dir "res/recipe/$change" "${@:2}"
+    OPTIMIZERS=adam "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/recipe/$change" "${@:2}"
 }
 few() { LRS=0.001 BATCH_SIZES=32 RATIOS='' cell "$@" --label-ratio 0.1 --epochs 10; }
 probe() { LRS=0.003 BATCH_SIZES=64 cell "$@" --epochs 20; }
-base="--pretrained-model-path res/recipe/labels/checkpoint/SupervisedPretraining/imagenet-adam-lr0.001-bs64-ratio0.3/last.pth"
+base="${at}res/recipe/labels/checkpoint/SupervisedPretraining/imagenet-adam-lr0.001-bs64-ratio0.3/last.pth"
 
 # Pre-training with these options, and a linear classifier on it
 simclr() {
@@ -73,9 +73,9 @@ simclr() {
 labels() { RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25 $*" probe supervised_pretrained; }
 # Training with these options, after pre-training with labels or without
 scratch() { few supervised --stem 7x7 --image-size 32 "$@"; }
-finetune() { few supervised_pretrained_finetune $base "$@"; }
-finetune_all() { LRS=0.001 BATCH_SIZES=64 RATIOS='' cell supervised_pretrained_finetune $base --epochs 3 "$@"; }
-linear() { RATIOS='' probe supervised_pretrained $base "$@"; }
+finetune() { few supervised_pretrained_finetune --pretrained-model-path "$base" "$@"; }
+finetune_all() { LRS=0.001 BATCH_SIZES=64 RATIOS='' cell supervised_pretrained_finetune --pretrained-model-path "$base" --epochs 3 "$@"; }
+linear() { RATIOS='' probe supervised_pretrained --pretrained-model-path "$base" "$@"; }
 
 for name in "$@"; do
     [[ $'\n'$(changes) == *$'\n'"$name "* ]] || { echo "error: no change $name" >&2; exit 2; }
@@ -83,6 +83,6 @@ done
 run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
 }
-export only="$*" pretraining base
+export only="$*" pretraining base root at
 export -f cell few probe simclr labels scratch finetune finetune_all linear run
-changes | xargs -P "${JOBS:-1}" -L 1 bash -c 'run "$@" || exit 1' recipe
+changes | xargs -P "${JOBS:-1}" -L 1 "$BASH" -c 'run "$@" || exit 1' recipe

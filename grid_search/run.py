@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import program
 from records import results
+from data.packing import cores
 from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
 
@@ -37,8 +38,7 @@ class Grid:
         self.slots = [devices[k % len(devices)] if devices else None for k in range(jobs)]
         self.environment = dict(os.environ)
         if jobs > 1:  # else every cell would start a thread a core
-            cores = len(os.sched_getaffinity(0))
-            self.environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // jobs)))
+            self.environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))
         self.running, self.outcomes, self.reasons = [], {}, {}
         self.signals, self.passed_on = [], 0
         self.best = (-1.0, None)
@@ -189,7 +189,7 @@ def _log(cell):
 def _why(cell, status):
     """Why a process failed, from its log."""
     try:
-        lines = [line for line in _log(cell).read_text(errors="replace").split("\n") if line]
+        lines = [line for line in _log(cell).read_text("utf-8", "replace").split("\n") if line]
     except OSError:
         lines = []
     reason = lines[-1] if lines else f"status {status}"

@@ -8,13 +8,13 @@
 # Four hours of epochs.
 # Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/README.md.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 export OPTIMIZERS=adam PRETRAIN_ARGS
 pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --knn-data cifar100"
 failed=0
 
 cells() { # SCRIPT LR BATCH_SIZE RATIOS EPOCHS [options]: three seeds of training, and of what is held out
-    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" bash "$1_grid_search.sh" --epochs "$5" "${@:6}" || failed=1
+    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" "$BASH" "$root/grid_search/$1_grid_search.sh" --epochs "$5" "${@:6}" || failed=1
 }
 trained() { # SCRIPT RATIOS [options]: the whole network, from all labels and from few
     cells "$1" 0.001 64 "$2" 3 "${@:3}"

@@ -31,7 +31,7 @@ def join(device):
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=number,
                             store=_unused(store, number, processes), world_size=processes)
     if number:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def _unused(store, number, processes):

@@ -14,6 +14,9 @@ import yaml
 from parallel import distributed
 from records.files import whole
 
+ROOT = Path(__file__).resolve().parent
+GIT_PLACES = "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"  # set in hooks, of another repository
+
 
 def write_config(paths, args, device):
     """Write every setting of a run and what made it as YAML, the same into each of the paths.
@@ -26,7 +29,7 @@ def write_config(paths, args, device):
              "processes": distributed.world(), "command": command()}
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as file:
+        with whole(path, encoding="utf-8") as file:
             yaml.safe_dump({**plain, **facts}, file)
 
 
@@ -54,7 +57,8 @@ def machine(device):
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        facts = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        found = re.search(r"^model name\s*:\s*(.+)$", facts, re.M)
     except OSError:
         found = None
     name = found[1].strip() if found else platform.processor() or platform.machine()
@@ -62,8 +66,16 @@ def machine(device):
 
 
 def _commit():
-    """The commit of the code, with a plus where files were changed since; None outside git."""
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    """The commit of the code, with a plus where files were changed since; None outside git or
+    without it."""
+    # Code that was unpacked inside somebody's own repository is not of that one's commit.
+    environment = {name: value for name, value in os.environ.items() if name not in GIT_PLACES}
+    environment["GIT_CEILING_DIRECTORIES"] = str(ROOT.parent)
+    try:
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
+            capture_output=True, encoding="utf-8", errors="replace", check=False, cwd=ROOT,
+            env=environment)
+    except OSError:
+        return None
     return asked.stdout.strip() or None

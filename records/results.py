@@ -10,6 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from conf import global_settings as settings
+from records.names import printable
 
 TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
                  "test_accuracy test_top5_accuracy images_per_second seconds").split()
@@ -146,10 +147,11 @@ def read_runs(folder, name_filter="*"):
             columns = PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS
             rows, complaint = read_rows(path, columns)
         except (ValueError, OSError) as error:
-            print(f"skipped {path}: {error}", file=sys.stderr)
+            print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
         if complaint:
-            print(f"{path}: {complaint}; used up to epoch {rows[-1]['epoch']}", file=sys.stderr)
+            print(f"{printable(path)}: {complaint}; used up to epoch {rows[-1]['epoch']}",
+                  file=sys.stderr)
         config = read_config(path.with_suffix(".yml"))
         planned = planned_epochs(config) or planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))

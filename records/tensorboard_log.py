@@ -8,11 +8,14 @@ import torch
 import torchvision
 import yaml
 
+from records.names import printable, short
+
 SHEET = 64  # images at most
 SHEET_PIXELS = 64  # a side of an image on a sheet, at least about so many
+NAME_SIGNS = 24  # of a class in a figure
 NAMED_CLASSES = 200  # of a confusion matrix: more names than that are too small to read
-NO_HPARAMS = ("resume", "debug", "device", "workers", "data_dir", "output_dir",
-              "checkpoint_minutes", "max_bad_images")  # settings that do not change a result
+NO_HPARAMS = ("resume", "debug", "device", "workers", "data_dir", "store_dir",
+              "output_dir", "checkpoint_minutes", "max_bad_images")  # do not change a result
 
 
 class TensorBoardLog:
@@ -41,20 +44,25 @@ class TensorBoardLog:
         self.writer.add_image(tag, torchvision.utils.make_grid(pictures, nrow=8), epoch)
 
     def named_images(self, tag, images, mean, std, names, epoch):
-        """A sheet of up to SHEET normalised (N, 3, H, W) images with a text above each."""
+        """A sheet of up to SHEET normalised (N, 3, H, W) images.
+
+        Args: names: (predicted class, true class) of each, for the text above it.
+        """
         from matplotlib.figure import Figure
         pictures = _pictures(images[:SHEET], mean, std).permute(0, 2, 3, 1).numpy()
         rows = -(-len(pictures) // 8)
         figure = Figure(figsize=(12, 12 / 8 * 1.3 * rows))
         axes = figure.add_axes((0, 0, 1, 1))  # one for all: 64 of them take seconds
-        for k, (picture, name) in enumerate(zip(pictures, names)):
+        for k, (picture, (taken, true)) in enumerate(zip(pictures, names)):
             left, top = k % 8, k // 8 * 1.3
             axes.imshow(picture, interpolation="nearest", aspect="auto",
                         extent=(left + 0.04, left + 0.96, top + 1.26, top + 0.34))
-            axes.text(left + 0.5, top + 0.31, name, fontsize=9, ha="center", va="bottom")
+            text = f"{short(taken, NAME_SIGNS)},\nis {short(true, NAME_SIGNS)}"
+            axes.text(left + 0.5, top + 0.31, text, fontsize=9, ha="center", va="bottom",
+                      parse_math=False)
         axes.set(xlim=(0, 8), ylim=(1.3 * rows, 0))
         axes.axis("off")
-        self.writer.add_figure(tag, figure, epoch)
+        self._figure(tag, figure, epoch)
 
     def confusion(self, matrix, names, epoch):
         """A confusion matrix (int (C, C), rows are true classes) as a figure, each row to sum 1."""
@@ -69,18 +77,25 @@ class TensorBoardLog:
                               interpolation="nearest")
         if classes <= NAMED_CLASSES:
             size = np.clip(700 / classes, 4, 9)
-            axes.set_xticks(range(classes), names, fontsize=size, rotation="vertical")
-            axes.set_yticks(range(classes), names, fontsize=size)
+            look = {"labels": [short(name, NAME_SIGNS) for name in names], "fontsize": size,
+                    "parse_math": False}
+            axes.set_xticks(range(classes), rotation="vertical", **look)
+            axes.set_yticks(range(classes), **look)
         axes.set(xlabel="predicted class", ylabel="true class")
         figure.colorbar(picture, label="share of the true class's images", shrink=0.5)
-        self.writer.add_figure("confusion_matrix", figure, epoch)
+        self._figure("confusion_matrix", figure, epoch)
+
+    def _figure(self, tag, figure, epoch):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a class's name has signs that no font has
+            self.writer.add_figure(tag, figure, epoch)
 
     def features(self, features, names, images, mean, std, epoch):
         """Features (N, D) for the projector, with a name and a thumbnail each."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a sheet of thumbnails may be too large
-            self.writer.add_embedding(features.float().cpu(), names, _pictures(images, mean, std),
-                                      epoch, "test_features")
+            self.writer.add_embedding(features.float().cpu(), list(map(printable, names)),
+                                      _pictures(images, mean, std), epoch, "test_features")
 
     def finish(self, config, final=None):
         """Settings, as text and for the hparams tab, which shows final figures before curves.
@@ -102,11 +117,11 @@ class TensorBoardLog:
 
 def _settings(config):
     """What the hparams tab shows of a configuration."""
-    settings = {k: v if isinstance(v, (bool, int, float, str)) else str(v)
+    settings = {k: v if isinstance(v, (bool, int, float)) else printable(v)
                 for k, v in config.items() if k not in NO_HPARAMS}
     path = config.get("pretrained_model_path")
     if path:
-        settings["pretrained_model_path"] = "/".join(Path(path).parts[-3:])
+        settings["pretrained_model_path"] = printable("/".join(Path(path).parts[-3:]))
     return settings
 
 

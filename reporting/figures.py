@@ -1,6 +1,7 @@
 """Draw the figures of a report; bars and heat maps are here."""
 
 import math
+import warnings
 
 from records.files import whole
 from reporting.lines import draw_curves, draw_labels, draw_ratio
@@ -147,7 +148,8 @@ def save(tasks, folder, endings=("png", "svg")):
             for ending in endings:
                 path = folder / f"{name}.{ending}"
                 if figure:
-                    with whole(path, "wb") as file:
+                    with whole(path, "wb") as file, warnings.catch_warnings():
+                        warnings.filterwarnings("ignore", "Glyph")  # a name's, not in the font
                         figure.savefig(file, format=ending, metadata=metadata[ending])
                 else:
                     path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from reporting.lines import draw_curves, draw_labels, draw_ratio
 from records.files import whole
 from reporting.style import methods
 from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
-                           markdown, method_name)
+                           link, markdown, method_name, plain)
 from self_supervised_pretrained.registry import PRETRAININGS
 from records.results import parse_name, read_results, written
 
@@ -40,9 +40,9 @@ def write_readme(path, res):
     names = draw(results, folder) if results else []
     for figure in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in names}:
         figure.unlink()
-    link = Path(os.path.relpath(folder, path.parent)).as_posix()
-    section = results_section(results, names, link) if results else NOTHING
-    with whole(path, encoding="utf-8") as file:
+    place = Path(os.path.relpath(folder, path.parent)).as_posix()
+    section = results_section(results, names, place) if results else NOTHING
+    with whole(path, encoding="utf-8", errors="backslashreplace") as file:
         file.write(f"{before}{START}\n{section}\n{END}{after}")
 
 
@@ -66,11 +66,11 @@ def draw(results, folder):
     return save(tasks, folder, ("png",))
 
 
-def results_section(results, names, link):
-    """The Markdown between the marks. Args: names: of the figures; link: to their folder."""
+def results_section(results, names, folder):
+    """The Markdown between the marks. Args: names: of the figures; folder: as in their links."""
     parts = [scale(results), f"{SELECTION} {CROSS_NOTE}"]
     for data, found in by_data(results).items():
-        figures = {name: f"![{text}]({link}/{data}_{name}.png)"
+        figures = {name: link(f"{data}_{name}", text, f"{folder}/")
                    for name, (_, text) in FIGURES.items() if f"{data}_{name}" in names}
         parts += dataset_parts(data, found, figures)
     pretrained = [result for result in results if result.setting.pretraining]
@@ -83,7 +83,7 @@ def dataset_parts(data, results, figures):
     def shown(*names):
         return [figures[name] for name in names if name in figures]
 
-    parts, full = [f"### {data}"], with_all_labels(results)
+    parts, full = [f"### {plain(data)}"], with_all_labels(results)
     if full:
         parts += ["Each method at its best on validation over all its settings and sampling "
                   "ratios, with all labels. Times are of the epochs of one run: without "

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from conf.global_settings import PRETRAINING_DATA
+from records.names import short
 
 
 class Look(NamedTuple):
@@ -35,14 +36,17 @@ STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spine
          "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,
          "legend.frameon": False, "legend.title_fontsize": 7, "legend.handlelength": 3.4,
          "lines.linewidth": 1.4, "lines.markersize": 4.5, "lines.markeredgecolor": "black",
-         "lines.markeredgewidth": 0.5, "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
+         "lines.markeredgewidth": 0.5, "text.parse_math": False,  # names hold dollars
+         "svg.hashsalt": "report"}  # makes an SVG's ids reproducible
 WIDTH = 6.8  # inches: the text width of a two-column paper
 DPI = 300
+TITLE_SIGNS, NAME_SIGNS = 100, 40  # of a figure's title, and of a name in its labels
 
 
 def look_of(model_type):
     """The Look of a method; one that LOOKS does not know is black under its own name."""
-    return LOOKS.get(model_type) or Look(model_type, "#000000", "++", "P", (0, (1, 1)))
+    return LOOKS.get(model_type) or Look(short(model_type, NAME_SIGNS), "#000000", "++", "P",
+                                         (0, (1, 1)))
 
 
 def in_order(best):
@@ -92,6 +96,7 @@ def label_of(results):
     _, weights, source = method_of(results[0])
     look = look_of(results[0].setting.model_type)
     label = look.imagenet if weights else look.label
+    source = short(source, NAME_SIGNS)
     return label.replace("pre-training", f"pre-training on {source}") if source else label
 
 
@@ -106,7 +111,7 @@ def new_axes(height, title, width=WIDTH, **grid):
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(short(title, TITLE_SIGNS))
     return figure, figure.subplots(**grid)
 
 

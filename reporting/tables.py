@@ -2,7 +2,9 @@
 
 import math
 import statistics
+from urllib.parse import quote
 
+from records.names import printable
 from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
 from records.results import best_of, mean_std, written
 
@@ -72,11 +74,23 @@ def layout(results):
 
 
 def markdown(rows):
-    """Dicts heading -> text as a Markdown table in columns."""
+    """Dicts heading -> text as a Markdown table in columns; names in them stay plain text."""
+    rows = [{plain(name): plain(text) for name, text in row.items()} for row in rows]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
     return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
                      for line in lines)
+
+
+def plain(text):
+    """A text in one line, in which Markdown sees neither a cell's end nor a tag."""
+    return printable(text).replace("|", r"\|").replace("<", r"\<")
+
+
+def link(name, text=None, folder=""):
+    """The Markdown of a figure. Args: name: without its ending. text: shown where it is not."""
+    place = quote(name, errors="surrogateescape")
+    return f"![{plain(text or name)}]({folder}{place}.png)"
 
 
 def method_name(results):

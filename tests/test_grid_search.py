@@ -18,6 +18,7 @@ import pretrain
 import train
 
 ROOT = Path(__file__).resolve().parents[1]
+BASH = os.environ.get("OLD_BASH", "bash")
 WAIT_SECONDS = 300  # for jobs in a queue
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
 GRIDS = {  # script: (model type, batch sizes, sample ratios)
@@ -34,7 +35,7 @@ GRIDS = {  # script: (model type, batch sizes, sample ratios)
 def test_dry_run_prints_the_cells(name, tmp_path):
     model_type, batch_sizes, ratios = GRIDS[name]
     done = subprocess.run(
-        ["bash", str(ROOT / "grid_search" / f"{name}_grid_search.sh"), "--output-dir", str(tmp_path),
+        [BASH, str(ROOT / "grid_search" / f"{name}_grid_search.sh"), "--output-dir", str(tmp_path),
          "--epochs", "3"], capture_output=True, text=True, check=False,
         env={**os.environ, "DRY_RUN": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     assert done.returncode == 0, done.stderr
@@ -55,7 +56,7 @@ def test_a_task_of_a_slurm_array_is_one_cell(tmp_path):
     """The script's own part; no Slurm is here to start it."""
     def commands(*command, **more):
         done = subprocess.run(
-            ["bash", *command, "--output-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT,
+            [BASH, *command, "--output-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT,
             check=True, env={**os.environ, "DRY_RUN": "1", **more,
                              "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
         return done.stdout.splitlines()
@@ -99,7 +100,7 @@ class Digits:
 
     def start(self, *more, script="supervised", **variables):
         return subprocess.Popen(
-            ["bash", str(ROOT / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
+            [BASH, str(ROOT / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
              "--epochs", "2", "--label-ratio", "0.3", *more], text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**self.environment, **variables})
 

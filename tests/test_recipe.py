@@ -15,6 +15,8 @@ from records import results
 import train
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 
+BASH = os.environ.get("OLD_BASH", "bash")
+
 LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
 CHANGES = [(line.split()[0], " ".join(line.split()[2:])) for line in LIST.splitlines()]
 ROWS = [(name, [cell.strip() for cell in cells.split("|")])
@@ -54,13 +56,13 @@ def settings(command):
     ("recipe", ["labels-crop0.5", "simclr-lr3e-4-seed1", "scratch-3x3", "finetune-decay", "finetune-all", "linear-sgd"])])
 def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, tmp_path):
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
-    code = ["*.py", "conf", "data/*.py", "grid_search", "self_supervised_pretrained", "supervised*"]
+    code = ["*.py", "*.sh", "conf", "data/*.py", "grid_search", "self_supervised_pretrained", "supervised*"]
     for path in (path for name in code for path in ROOT.glob(name)):
         copy = tmp_path / path.relative_to(ROOT)
         copy.parent.mkdir(exist_ok=True)
         (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
     done = subprocess.run(
-        ["bash", f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
+        [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env={**os.environ, "DRY_RUN": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
     folders = [ROOT / "res" / "recipe" / name / "res" for name in changes] or [ROOT / "res"]
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
@@ -68,6 +70,6 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
 
 
 def test_an_unknown_change_stops_the_script():
-    done = subprocess.run(["bash", str(ROOT / "grid_search" / "recipe.sh"), "simclr-temp9"],
+    done = subprocess.run([BASH, str(ROOT / "grid_search" / "recipe.sh"), "simclr-temp9"],
                           capture_output=True, text=True, check=False, env={**os.environ, "DRY_RUN": "1"})
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no change simclr-temp9\n")

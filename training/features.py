@@ -49,7 +49,7 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
     path = Path(folder) / (_key(backbone, split, amp, views, seed) + ".npy")
     found = _read(path, say)
     if found is None:
-        with locked(path.with_suffix(""), say):
+        with locked(path.with_suffix(""), say, "features", "--output-dir"):
             found = _read(path, say)
             if found is None:
                 batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
@@ -86,7 +86,7 @@ def _write(path, parts, views, shape):
             part = part.float().cpu().numpy()
             file.write(part)
             check = zlib.crc32(part, check)
-        with whole(path.with_suffix(".json")) as facts:
+        with whole(path.with_suffix(".json"), encoding="utf-8") as facts:
             json.dump({"crc32": check, "views": views}, facts)
 
 
@@ -94,7 +94,7 @@ def _read(path, say):
     if not path.is_file():
         return None
     try:
-        facts = json.loads(path.with_suffix(".json").read_text())
+        facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
         array = np.load(path, mmap_mode="c")
         if zlib.crc32(array) == facts["crc32"]:
             return array.reshape(facts["views"], -1, array.shape[1])

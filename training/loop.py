@@ -16,7 +16,7 @@ import program
 from records import provenance
 import utils
 from conf import global_settings as settings
-from data.store_files import flock
+from data.store_files import flock, writing
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from training.optimizers import build_optimizer, learning_rate, scaled_rate
 from records.tensorboard_log import TensorBoardLog
@@ -251,8 +251,9 @@ def _newer(path, other):
 
 def _lock(folder):
     """Hold a run's folder as long as this process lives."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = open(folder / "lock", "ab")
+    with writing(folder, "run", "--output-dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "ab")
     if flock(file, "LOCK_EX", "LOCK_NB") is False:
         raise ValueError(f"{folder}: another process works on this run; wait for it, or choose "
                          "another --seed or --output-dir")

@@ -1,0 +1,108 @@
+"""What a machine may lack: git, semaphores, a core count, a writable data folder, and what a path may begin with."""
+
+import os
+import subprocess
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import program
+from records import provenance
+import report
+import train
+import utils
+from data import packing
+from data.datasets import load_split
+from program import run as run_program
+
+TINY = ["--model-type", "Supervised", "--epochs", "1", "--batch-size", "20"]
+
+
+def commit_of(folder, monkeypatch, tmp_path, **variables):
+    """The commit that a run of code in a folder would write down."""
+    monkeypatch.setattr(provenance, "ROOT", folder)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    path = tmp_path / "config.yml"
+    provenance.write_config([path], Namespace(), torch.device("cpu"))
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["commit"]
+
+
+def test_the_commit_is_that_of_the_code_alone(tmp_path, monkeypatch):
+    outer, inner = tmp_path / "outer", tmp_path / "outer" / "suite"
+    inner.mkdir(parents=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "one"]):
+        subprocess.run(["git", *command], cwd=outer, check=True)
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=outer, check=True, capture_output=True, text=True).stdout.strip()
+    assert commit_of(outer, monkeypatch, tmp_path) == found
+    assert commit_of(inner, monkeypatch, tmp_path) is None, "unpacked inside somebody's repository"
+    assert commit_of(tmp_path, monkeypatch, tmp_path, GIT_DIR=str(outer / ".git")) is None, "as in a hook"
+    assert commit_of(outer, monkeypatch, tmp_path, PATH="/nowhere") is None, "no git"
+
+
+def test_cores_where_the_system_does_not_say_which(monkeypatch):
+    assert packing.cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert packing.cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert packing.cores() == 1
+
+
+@pytest.mark.parametrize("error", [OSError(38, "Function not implemented"), ImportError("no sem_open"), NotImplementedError()])
+def test_images_are_decoded_where_there_are_no_semaphores(image_folder, monkeypatch, capsys, error):
+    """As without /dev/shm."""
+    def lacks(*_):
+        raise error
+
+    wanted = load_split("cifar100", "train", image_folder / "data", store_dir=image_folder / "a")
+    monkeypatch.setattr(packing, "ProcessPoolExecutor", lacks)
+    found = load_split("cifar100", "train", image_folder / "data", store_dir=image_folder / "b")
+    assert np.array_equal(found.images, wanted.images) and np.array_equal(found.checksums, wanted.checksums)
+    assert "decoding in this one" in capsys.readouterr().out and not packing._worker
+
+
+def test_a_picture_with_a_line_break_in_its_name_is_one_line(image_folder, capsys):
+    (image_folder / "data/cifar100/train/class0/a\nb.png").write_bytes(b"")
+    for _ in range(2):  # the second time from what is written down
+        load_split("cifar100", "train", image_folder / "data", max_bad_images=1)
+    store, = image_folder.glob("data/store/cifar100-train*")
+    assert len((store / "bad.txt").read_text(encoding="utf-8").splitlines()) == 1
+    assert "a\\nb.png" in capsys.readouterr().out
+
+
+def test_store_dir_keeps_the_data_folder_as_it_is(image_folder, tmp_path):
+    """Two data folders do not meet in one."""
+    before, stores = sorted(image_folder.glob("data/**")), tmp_path / "stores"
+    arguments = [*TINY, "--data-dir", str(image_folder / "data"), "--store-dir", str(stores), "--output-dir", str(tmp_path)]
+    assert run_program(train.main, arguments) == 0
+    assert sorted(image_folder.glob("data/**")) == before
+    assert len(list(stores.glob("*/cifar100-*/images.npy"))) == 2
+    (image_folder / "data").rename(image_folder / "other")
+    load_split("cifar100", "train", image_folder / "other", store_dir=stores)
+    assert len(list(stores.glob("*/cifar100-train-*/images.npy"))) == 2
+
+
+@pytest.mark.parametrize("blocked, flag", [("data/store", "--store-dir"), ("out", "--output-dir")])
+def test_what_cannot_be_written_names_its_flag(image_folder, capsys, blocked, flag):
+    (image_folder / blocked).write_text("a file where a folder should be")
+    arguments = [*TINY, "--data-dir", str(image_folder / "data"), "--output-dir", str(image_folder / "out")]
+    assert run_program(train.main, arguments) == 1
+    line, = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and f"{flag} FOLDER" in line
+
+
+def test_every_path_may_begin_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/somebody")
+    assert [name for name, row in utils.ARGUMENTS.items() if row.get("type") is Path] == []
+    paths = [name for name, row in utils.ARGUMENTS.items() if row.get("type") in (utils.path, utils.utf8_path)]
+    assert {"data_dir", "store_dir", "output_dir", "csv_dir", "checkpoint", "pretrained_model_path"} <= set(paths)
+    parser = utils.build_parser("", paths, {})
+    for name in paths:
+        assert vars(parser.parse_args([f"--{name}=~/x"]))[name] == Path("/somebody/x")
+    assert report.build_parser().parse_args(["--res=~/x", "--out", "~"]).res == Path("/somebody/x")
+    assert utils.path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x") and utils.path("a/~") == Path("a/~")

@@ -1,0 +1,120 @@
+"""The bash scripts on any machine: bash 3.2 to 5 (OLD_BASH=path tries another one), BSD's tools, any working folder."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+
+ROOT = Path(__file__).resolve().parents[1]
+BASH = os.environ.get("OLD_BASH", "bash")
+SCRIPTS = sorted({*ROOT.glob("*.sh"), *ROOT.glob("grid_search/*.sh"), *ROOT.glob("tests/**/*.sh")})
+NEWER = {  # than bash 3.2, or than what BSD has
+    "an array that may be empty, unguarded under set -u": r'(?<!\+)"\$\{\w+\[@\]\}"',
+    "bash 4": r"\b(mapfile|readarray|coproc|globstar|lastpipe|BASHPID|EPOCHSECONDS)\b|\b(declare|local|typeset) -\w*[Anlug]"
+              r"|\$\{\w+(,|\^)|\bwait -n\b|\[\[ -v |%\([^)]*\)T|;;?&|\|&|&>>|\$\{\w+@[A-Za-z]\}|\[-\d+\]\}",
+    "GNU only": r"\bsed -i\b|\breadlink -f\b|\brealpath\b|\bstat -c\b|\bnproc\b|\bgrep -\w*P|\bsort -V\b|\btac\b"
+                r"|\btimeout \d|\bdate -d\b|\bxargs -[rd]\b|\bls --|\bcp --|\bhead -n -"}
+
+
+def found(text):
+    """The kinds of NEWER in a script."""
+    code = re.sub(r"(^|\s)#.*", "", text, flags=re.M)
+    return [name for name, pattern in NEWER.items() if re.search(pattern, code)]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_script_needs_nothing_newer_than_bash_3(script):
+    assert found(script.read_text(encoding="utf-8")) == []
+    subprocess.run([BASH, "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize("line", [
+    'python a.py "${both[@]}"', "mapfile -t a < b", "declare -A a", "local -n a=b", "echo ${a,,}", "wait -n", "[[ -v a ]]",
+    "printf '%(%s)T'", "a) b ;;&", "a |& b", "a &>> b", "echo ${a@Q}", "echo ${a[-1]}", "sed -i s/a/b/ c", "readlink -f a"])
+def test_the_search_finds(line):
+    assert found(line)
+    assert not found("python a.py ${both[@]+\"${both[@]}\"} \"${@:2}\" # " + line)
+
+
+def say_python(folder):
+    """A virtual environment whose python says what it would run, and answers the scripts' own questions."""
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "bin" / "python"
+    python.write_text(f'#!/bin/bash\n[[ $1 == -* ]] && exec {shlex.quote(sys.executable)} "$@"\n'
+                      'printf "%q " "$@"; echo\n')
+    python.chmod(0o755)
+    (folder / "requirements.installed").write_bytes((ROOT / "requirements.txt").read_bytes())
+
+
+def commands_of_the_demo(cwd, *options, **variables):
+    done = subprocess.run([BASH, os.path.relpath(ROOT / "run.sh", cwd), "demo", *options], cwd=cwd, capture_output=True,
+                          text=True, check=False, env={**os.environ, "VENV": "a venv", **variables})
+    assert done.returncode == 0, done.stderr
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def test_run_sh_starts_seven_runs_and_a_report_from_anywhere(tmp_path):
+    """No options: the repository's folders. VENV, like any path, is relative to where one is."""
+    say_python(tmp_path / "a venv")
+    commands = commands_of_the_demo(tmp_path, CDPATH=str(ROOT.parent))
+    assert [Path(words[0]).name for words in commands] == ["pretrain.py", "train.py", "train.py", "pretrain.py", *["train.py"] * 3,
+                                                           "report.py"]
+    assert all(Path(words[0]).is_absolute() and Path(words[0]).is_file() for words in commands)
+    for words in commands[:-1]:
+        assert words[words.index("--data-dir") + 1] == str(ROOT / "data")
+        assert words[words.index("--output-dir") + 1] == str(ROOT)
+    assert commands[-1][-1] == str(ROOT / "res")
+
+
+@pytest.mark.parametrize("spelling", [("--output-dir", "my out"), ("--output_dir=my out",)])
+def test_paths_given_to_run_sh_are_those_of_the_caller(spelling, tmp_path):
+    say_python(tmp_path / "a venv")
+    *runs, report = commands_of_the_demo(tmp_path, *spelling, "--store-dir=~/s")
+    for words in runs:
+        if Path(words[0]).name == "train.py":
+            args = train.parse(words[1:])
+            assert (args.output_dir, args.store_dir) == (Path("my out"), Path.home() / "s")
+        else:
+            assert words[words.index("--output-dir", words.index("--output-dir") + 1) + 1] == "my out" and "~/s" in words
+    assert report[-1] == "my out/res"
+
+
+def test_run_sh_knows_the_home_folder(tmp_path):
+    say_python(tmp_path / "a venv")
+    assert commands_of_the_demo(tmp_path, "--output-dir=~/o", HOME="/h")[-1][-1] == "/h/o/res"
+
+
+def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path):
+    (tmp_path / "utils.py").write_text("raise SystemExit('the module of somebody else')")
+    done = subprocess.run(
+        [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out", "--epochs", "1"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "DRY_RUN": "1", "RATIOS": "0.1", "OPTIMIZERS": "sgd", "LRS": "0.1",
+             "PRETRAIN_ARGS": "--data-dir ../d", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    pretraining, cell = map(shlex.split, done.stdout.splitlines())
+    assert pretraining[:2] == ["python", str(ROOT / "pretrain.py")] and cell[:2] == ["python", str(ROOT / "train.py")]
+    args = train.parse(cell[2:])
+    assert args.output_dir == Path("out") and args.data_dir == ROOT / "data"
+    assert args.pretrained_model_path.parts[:2] == ("out", "checkpoint")
+    assert pretraining[-4:-2] == ["--data-dir", "../d"]
+
+
+def test_a_grid_without_python_says_so(tmp_path):
+    done = subprocess.run([BASH, str(ROOT / "grid_search" / "supervised_grid_search.sh")], capture_output=True, text=True,
+                          check=False, env={"PATH": only_tools(tmp_path), "VENV": str(tmp_path)})
+    assert done.returncode == 1 and done.stderr.startswith("error: no python on PATH") and len(done.stderr.splitlines()) == 1
+
+
+def only_tools(folder):
+    """A PATH with what the grids need besides python."""
+    for name in ("bash", "dirname"):
+        place = next(Path(part) / name for part in os.environ["PATH"].split(":") if (Path(part) / name).exists())
+        (folder / name).symlink_to(place)
+    return str(folder)
