@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from conf import global_settings as settings
-from data.sources import ArraySource, FolderSource, TarSource
+from data.imagenet_tar import TarSource
+from data.listing import class_folders
+from data.sources import ArraySource, FolderSource
 from data.store import open_store
 
 
@@ -123,7 +125,7 @@ def _locate(name, split, data_dir):
     if name == "imagenet" and split == "train" and not folder.is_dir():
         for tar in (root / IMAGENET_TAR, data_dir / IMAGENET_TAR):
             if tar.is_file():
-                return (lambda: TarSource(tar)), [tar]
+                return (lambda: _listed_once(tar, data_dir)), [tar]
     if name == "folder" and split == "train" and not folder.is_dir():
         return (lambda: FolderSource.unlabelled(root)), [root]
     if not folder.is_dir():
@@ -134,13 +136,15 @@ def _locate(name, split, data_dir):
     if split == "unlabeled":
         return (lambda: FolderSource.unlabelled(folder)), [folder]
     if split == "test":  # its labels are those of the training classes, some of which it may lack
-        return (lambda: FolderSource.labelled(folder, _classes(train))), [folder, train]
+        return (lambda: FolderSource.labelled(folder, class_folders(train))), [folder, train]
     return (lambda: FolderSource.labelled(folder)), [folder]
 
 
-def _classes(folder):
-    return tuple(sorted(path.name for path in folder.iterdir()
-                        if path.is_dir() and not path.name.startswith(".")))
+def _listed_once(tar, data_dir):
+    """The tar with the listing that stores of all sizes and splits share."""
+    source = TarSource(tar)
+    source.cache_in(data_dir / "store")
+    return source
 
 
 IMAGENET_TAR = "ILSVRC2012_img_train.tar"
