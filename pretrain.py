@@ -71,7 +71,7 @@ def load(args, labels, size):
     """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
     split = "train" if labels and has_unlabelled_part(args.data) else "pretrain"
     found = load_split(args.data, split, args.data_dir, size, args.sample_ratio, args.seed,
-                       args.workers, args.max_bad_images)
+                       args.workers, args.max_bad_images, labels)
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
