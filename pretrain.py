@@ -68,7 +68,8 @@ def main(argv=None):
 def load(args, labels, size):
     """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
     found = load_split(args.data, trained_part(args.data, labels), args.data_dir, size,
-                       args.sample_ratio, args.seed, args.workers, args.max_bad_images)
+                       args.sample_ratio, args.seed, args.workers, args.max_bad_images,
+                       args.store_dir, labels)
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
@@ -141,7 +142,8 @@ def probed(args, split, size):
     by heart: with labels it is another part of the dataset (the digits 5-9), or what the sample
     leaves out. Args: split: what is trained on."""
     labels, name = PRETRAININGS[args.model_type].labels, args.knn_data or args.data
-    options = {"workers": args.workers, "max_bad_images": args.max_bad_images}
+    options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
+               "store_dir": args.store_dir}
     part = trained_part(args.data, labels)
     if name != args.data or part == "unlabeled" or labels and part != "train":
         return load_split(name, "train", args.data_dir, **options)

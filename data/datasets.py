@@ -8,7 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from conf import global_settings as settings
-from data.sources import ArraySource, FolderSource, TarSource
+from data.imagenet_tar import TarSource
+from data.layout import alike, check_below, check_classes, split_folder, without_labels
+from data.listing import class_folders
+from records.names import printable
+from data.sources import ArraySource, FolderSource
 from data.store import open_store
 
 
@@ -53,7 +57,7 @@ class Split(NamedTuple):
 
 
 def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0,
-               store_dir=None):
+               store_dir=None, labels=None):
     """Open one split of a dataset, decoding it into the store at its first use.
 
     Args:
@@ -61,15 +65,17 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
         size: px a side of the stored images, None for the dataset's own.
         ratio: share of the images in (0, 1]; see `stratified`.
         store_dir: folder for the store, None for the one in data_dir.
+        labels: whether they are needed, None for all splits but "pretrain".
     Returns: Split.
     Raises: FileNotFoundError where the images are missing, ValueError where they are wrong.
     """
     dataset, data_dir = DATASETS[name], Path(data_dir)
+    labels = split != "pretrain" if labels is None else labels
     split = dataset.unlabelled if split == "pretrain" else split
     size = size or dataset.image_size
     if name == "digits":
         return _digits(split, size, ratio, seed)
-    make_source, watched = _locate(name, split, data_dir)
+    make_source, watched = _locate(name, split, data_dir, labels)
     folder = _stores(data_dir, store_dir) / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, directories=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
@@ -83,7 +89,7 @@ def _stores(data_dir, store_dir):
     """The folder of a data folder's stores. In one that is given, data folders may meet: each has a
     place of its own there."""
     if store_dir is None:
-        return data_dir / "store"
+        return data_dir / STORE
     return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
@@ -125,35 +131,71 @@ def _digits(split, size, ratio, seed):
     return Split(images, labels, classes, rows[stratified(labels[rows], ratio, seed)], checksums)
 
 
-def _locate(name, split, data_dir):
+def _locate(name, split, data_dir, labels):
     """How to list a split, and the paths whose change tells that it must be listed again."""
     root = data_dir if name == "folder" else data_dir / name
-    if name in _ARCHIVES and not (root / "train").is_dir():
+    train = split_folder(root, "train")
+    folder = train if split == "train" else split_folder(root, split)
+    if name in _ARCHIVES and train is None:
         return (lambda: _torchvision(name, split, data_dir)), [data_dir / _ARCHIVES[name]]
-    folder, train = root / split, root / "train"
-    if name == "imagenet" and split == "train" and not folder.is_dir():
-        for tar in (root / IMAGENET_TAR, data_dir / IMAGENET_TAR):
-            if tar.is_file():
-                return (lambda: TarSource(tar)), [tar]
-    if name == "folder" and split == "train" and not folder.is_dir():
-        return (lambda: FolderSource.unlabelled(root)), [root]
-    if not folder.is_dir():
-        hint = " (tests and training read this split)" if split == "test" else ""
-        hint += f" or {root / IMAGENET_TAR}" if name == "imagenet" and split == "train" else ""
-        raise FileNotFoundError(f"no images of {name}: expected {folder}/<class>/*{hint}; "
-                                "put them there or name another folder with --data-dir")
+    tar = _imagenet_tar(root) if name == "imagenet" and train is None else None
+    if tar and split == "train":
+        return (lambda: _listed_once(tar, data_dir)), [tar]
+    if name == "folder" and split == "train" and folder is None:
+        if labels:
+            raise ValueError(without_labels(root))
+        return (lambda: _pile(root)), [root]
+    if folder is None:
+        raise FileNotFoundError(_nothing_in(root, name, split))
     if split == "unlabeled":
         return (lambda: FolderSource.unlabelled(folder)), [folder]
-    if split == "test":  # its labels are those of the training classes, some of which it may lack
-        return (lambda: FolderSource.labelled(folder, _classes(train))), [folder, train]
-    return (lambda: FolderSource.labelled(folder)), [folder]
+    if split == "train":
+        check_classes(folder, labels)
+        return (lambda: _classes(folder)), [folder]
+    # The labels of test are those of the training classes, some of which it may lack.
+    if tar:
+        return (lambda: FolderSource.labelled(folder, _listed_once(tar, data_dir).classes)), \
+               [folder, tar]
+    if train is None:
+        raise FileNotFoundError(_nothing_in(root, name, "train"))
+    return (lambda: FolderSource.labelled(folder, class_folders(train))), [folder, train]
+
+
+def _nothing_in(root, name, split):
+    hint = ", which tests and training read" if split == "test" else ""
+    hint += f" or {root / IMAGENET_TAR}" if name == "imagenet" and split == "train" else ""
+    return printable(f"no images of {name}: expected {root / split}/<class>/*{hint}"
+                 f"{alike(root, split)}; put them there, rename their folder {split}, or name "
+                 "another place with --data-dir")
+
+
+def _pile(root):
+    stores = [lock.parent for lock in (root / STORE).glob("*/lock")]
+    source = FolderSource.unlabelled(root, apart=stores)
+    check_below(root, source.watched)
+    return source
 
 
 def _classes(folder):
-    return tuple(sorted(path.name for path in folder.iterdir()
-                        if path.is_dir() and not path.name.startswith(".")))
+    source = FolderSource.labelled(folder)
+    check_below(folder, source.watched, classes=True)
+    return source
 
 
+def _imagenet_tar(root):
+    """The official tar in a dataset's folder or beside it, or None."""
+    return next((folder / IMAGENET_TAR for folder in (root, root.parent)
+                 if (folder / IMAGENET_TAR).is_file()), None)
+
+
+def _listed_once(tar, data_dir):
+    """The tar with the listing that stores of all sizes and splits share."""
+    source = TarSource(tar)
+    source.cache_in(data_dir / STORE)
+    return source
+
+
+STORE = "store"
 IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 _ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python",
              "stl10": "stl10_binary"}

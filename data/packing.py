@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 import zlib
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data.sources import decode
+from data.sources import decode_and_scale
 from data.store_files import BAD, writing
 from records.names import printable
 
@@ -30,8 +31,9 @@ def pack(path, source, size, rows, workers, done, say):
 
     Args:
         path: file of uint8 (N, size, size, 3). rows: int64, ascending. workers: processes at most.
-        done: called with (rows, checksums, {row: message of an unreadable image}) of each chunk
-            that is written; ends everything by raising.
+        done: called with (rows, checksums, {row: message of an unreadable image}, Counter of the
+            scales of wide values, see `decode_and_scale`) of each chunk that is written; ends
+            everything by raising.
         say: called with a line of progress now and then where there is no terminal.
     Raises: OSError where writing fails, ChildProcessError where a worker dies.
     """
@@ -110,11 +112,13 @@ def _die_with_parent():
 
 def _pack_chunk(rows):
     source, file, size = _worker["source"], _worker["file"], _worker["size"]
-    checks, failures = np.empty(len(rows), dtype=np.int64), {}
+    checks, failures, scales = np.empty(len(rows), dtype=np.int64), {}, Counter()
     for k, row in enumerate(rows.tolist()):
         try:
-            image = np.ascontiguousarray(decode(source, row, size))
+            image, scale = decode_and_scale(source, row, size)
+            image = np.ascontiguousarray(image)
             checks[k] = zlib.crc32(image)
+            scales.update([scale] if scale else ())
         except ValueError as error:
             image = np.zeros((size, size, 3), dtype=np.uint8)
             checks[k], failures[row] = BAD, printable(error)
@@ -122,7 +126,7 @@ def _pack_chunk(rows):
         file.seek(_worker["offset"] + row * image.nbytes)
         file.write(image)
     file.flush()
-    return rows, checks, failures
+    return rows, checks, failures, scales
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import mmap
 import os
 import shutil
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 
 from data import store_files as files
 from data.packing import CHUNK_ROWS, cores, pack, split
+from data.pixels import in_words
+from records.names import printable
 from data.store_files import ABSENT, BAD, Store
 
 __all__ = ["Store", "open_store", "read_ahead"]
@@ -50,16 +53,16 @@ def open_store(folder, make_source, size, *, directories, rows=None, workers=Non
         a full disk or a killed worker, and what make_source raises.
     """
     job = _Job(Path(folder), make_source, size, tuple(directories), _chooser(rows),
-               workers or cores(), max_bad_images, say)
+               workers or cores(), max_bad_images, lambda line: say(printable(line)))
     store = _instant(job)
     if store is None:
-        with files.locked(job.folder, say):
+        with files.locked(job.folder, job.say):
             store = _instant(job)  # another process may have packed it meanwhile
             if store is None:
                 store = files.load(job.folder, _complete(job))
     skipped = int((files.checksums(job.folder)[job.choose(store.labels)] == BAD).sum())
     if skipped:
-        say(f"{folder}: {skipped} unreadable images are left out, listed in its bad.txt")
+        job.say(f"{folder}: {skipped} unreadable images are left out, listed in its bad.txt")
     return store
 
 
@@ -128,12 +131,14 @@ def _list(job, meta):
     """
     before = files.mtimes(job.directories)
     source = job.make_source()
-    if hasattr(source, "cache_in"):
-        source.cache_in(job.folder)
+    said = meta.get("remark") if meta else None
     if meta is None or meta["fingerprint"] != source.fingerprint:
         if meta is not None:
             job.say(f"{job.folder}: the images have changed since they were packed; packing anew")
         meta = _create(job, source)
+    if source.remark and source.remark != said:
+        job.say(source.remark)
+    meta["remark"] = source.remark
     now = files.mtimes(job.directories)  # a download has made what was not there before
     watched = {path: now[path] if mtime is None else mtime for path, mtime in before.items()}
     own = os.path.abspath(job.folder)  # changes with every packing where it lies among the images
@@ -192,19 +197,23 @@ def _pack(job, source, todo):
     Raises: ValueError for more unreadable images than may be skipped, OSError.
     """
     folder, checksums, failures = job.folder, files.checksums(job.folder, "r+"), {}
+    scales = Counter()
     already = np.setdiff1d(job.choose(source.labels), todo)
     allowed = job.max_bad - int((checksums[already] == BAD).sum())
     job.say(f"{folder}: decoding {len(todo)} images to {job.size} px, "
             f"{_bytes(job, len(todo)) / 1e9:.2f} GB")
 
-    def done(rows, checks, failed):
+    def done(rows, checks, failed, scaled):
         failures.update(failed)
+        scales.update(scaled)
         if len(failures) > allowed:
             raise ValueError(_too_many_bad(failures, job.max_bad))
         checksums[rows] = checks
 
     pack(folder / "images.npy", source, job.size, todo, job.workers, done, job.say)
     checksums.flush()
+    if scales:
+        job.say(f"{folder}: {in_words(scales)}")
     for message in failures.values():
         job.say(f"skipped {message}")
     _list_failures(folder, checksums, failures)
@@ -222,8 +231,9 @@ def _list_failures(folder, checksums, failures):
     path, messages = folder / "bad.txt", dict(failures)
     with files.writing(folder):
         for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-            row, message = line.split("\t", 1)
-            messages.setdefault(int(row), message)
+            row, tab, message = line.partition("\t")
+            if tab and row.isdecimal():
+                messages.setdefault(int(row), message)
         path.unlink(missing_ok=True)
         lines = [f"{row}\t{messages[row]}\n" for row in sorted(messages) if checksums[row] == BAD]
         if lines:

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-VERSION = 1
+VERSION = 2  # of the layout and of what decoding makes of an image
 ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are crc32 values >= 0
 NAMES = ("images.npy", "labels.npy", "checksums.npy")
 

@@ -1,6 +1,7 @@
 """Which images a split holds, in which order, with which labels."""
 
 import io
+import shutil
 import tarfile
 import warnings
 
@@ -58,13 +59,11 @@ def test_classes_of_the_test_split_are_those_of_training(image_folder):
     assert len(load_split("cifar100", "test", root).classes) == 5
 
 
-def test_imagenet_from_the_official_tar(image_folder):
-    folder = image_folder / "data/imagenet"
-    unpacked = load_split("imagenet", "train", image_folder / "data", 32)
-    tar = image_folder / "tar" / "imagenet" / datasets.IMAGENET_TAR
-    tar.parent.mkdir(parents=True)
+def ship(folder, tar):
+    """Write class folders as the tar of tars that ImageNet ships."""
+    tar.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(tar, "w") as outer:
-        for path in sorted((folder / "train").iterdir()):
+        for path in sorted(folder.iterdir()):
             inner = io.BytesIO()
             with tarfile.open(fileobj=inner, mode="w") as class_tar:
                 for file in sorted(path.iterdir()):
@@ -72,9 +71,34 @@ def test_imagenet_from_the_official_tar(image_folder):
             member = tarfile.TarInfo(f"{path.name}.tar")
             member.size = len(inner.getvalue())
             outer.addfile(member, io.BytesIO(inner.getvalue()))
+
+
+def test_imagenet_from_the_official_tar(image_folder):
+    unpacked = load_split("imagenet", "train", image_folder / "data", 32)
+    ship(image_folder / "data/imagenet/train", image_folder / "tar/imagenet" / datasets.IMAGENET_TAR)
     read = load_split("imagenet", "train", image_folder / "tar", 32)
     assert read.classes == unpacked.classes and np.array_equal(read.labels, unpacked.labels)
     assert np.array_equal(read.images, unpacked.images)
+
+
+@pytest.mark.parametrize("place", ["imagenet", "."])
+def test_the_official_tar_and_a_test_folder(image_folder, monkeypatch, place):
+    """Labels of test are those of the tar, whose listing serves every size and split."""
+    data = image_folder / "tar"
+    tar = data / place / datasets.IMAGENET_TAR
+    ship(image_folder / "data/imagenet/train", tar)
+    for label in (1, 3):
+        shutil.copytree(image_folder / f"data/cifar100/test/class{label}", data / f"imagenet/test/class{label}")
+    train = load_split("imagenet", "train", data, 32)
+    monkeypatch.setattr("data.imagenet_tar._tar_members", lambda *_: pytest.fail("listed again"))
+    test = load_split("imagenet", "test", data, 32)
+    assert test.classes == train.classes and test.labels.tolist() == [1, 1, 1, 3, 3, 3]
+    assert len(load_split("imagenet", "train", data, 16).rows) == 24
+    monkeypatch.undo()
+    (image_folder / "data/imagenet/train/class1").rename(image_folder / "data/imagenet/train/zebra")
+    ship(image_folder / "data/imagenet/train", tar)
+    with pytest.raises(ValueError, match="'class1' is not among the 4 classes"):
+        load_split("imagenet", "test", data, 32)
 
 
 def test_a_second_start_lists_nothing(image_folder, monkeypatch):
@@ -161,4 +185,4 @@ def test_images_of_another_size_are_resized_and_centred(tmp_path):
     wide = np.zeros((20, 60, 3), dtype=np.uint8)
     wide[:, 20:40] = 255
     Image.fromarray(wide).save(folder / "wide.png")
-    assert load_split("folder", "train", tmp_path, 10).images[0].min() > 200
+    assert load_split("folder", "pretrain", tmp_path, 10).images[0].min() > 200

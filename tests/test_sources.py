@@ -1,16 +1,14 @@
-"""Listing and decoding: folders, ImageNet's tar, and image files of every kind."""
+"""Sources of images, and decoding one: size, scale, orientation, what cannot be read."""
 
-import io
 import os
 import pickle
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.sources import ArraySource, FolderSource, TarSource, decode
+from data.sources import ArraySource, FolderSource, decode
 
 IMAGENET_SIZE = 96
 
@@ -96,64 +94,11 @@ def test_fingerprint_sees_names_and_sizes_but_not_the_place(classes_folder, tmp_
     assert len({before, renamed, FolderSource.labelled(tmp_path / "moved").fingerprint}) == 3
 
 
-def make_tar(classes_folder, path):
-    """What ImageNet ships: a tar of one tar a class, neither in order."""
-    with tarfile.open(path, "w") as outer:
-        for folder in sorted(classes_folder.iterdir(), reverse=True):
-            content = io.BytesIO()
-            with tarfile.open(fileobj=content, mode="w") as inner:
-                for file in sorted(folder.iterdir(), reverse=True):
-                    inner.add(file, file.name)
-            member = tarfile.TarInfo(f"{folder.name}.tar")
-            member.size = content.tell()
-            content.seek(0)
-            outer.addfile(member, content)
-    return path
-
-
-def test_tar_of_tars_equals_the_folder(classes_folder, tmp_path):
-    folder = FolderSource.labelled(classes_folder)
-    tar = TarSource(make_tar(classes_folder, tmp_path / "train.tar"))
-    assert tar.classes == folder.classes and tar.fingerprint == folder.fingerprint
-    np.testing.assert_array_equal(tar.labels, folder.labels)
-    for source in (tar, pickle.loads(pickle.dumps(tar)), pickle.loads(pickle.dumps(folder))):
-        for i in range(9):
-            np.testing.assert_array_equal(decode(source, i, 16), decode(folder, i, 16))
-    assert tar.name(0) == f"{tmp_path / 'train.tar'}:ape/0.png"
-
-
-def test_tar_listing_is_kept_until_the_tar_changes(classes_folder, tmp_path, monkeypatch):
-    path = make_tar(classes_folder, tmp_path / "train.tar")
-    first = TarSource(path)
-    first.cache_in(tmp_path)
-    first.fingerprint
-    monkeypatch.setattr("data.sources._tar_members", lambda path: pytest.fail("scanned again"))
-    again = TarSource(path)
-    again.cache_in(tmp_path)
-    assert again.fingerprint == first.fingerprint
-    np.testing.assert_array_equal(decode(again, 5, 16), decode(first, 5, 16))
-    monkeypatch.undo()
-    write(classes_folder / "ape" / "9.png", picture())
-    changed = TarSource(make_tar(classes_folder, path))
-    changed.cache_in(tmp_path)
-    assert len(changed.labels) == 10
-
-
-@pytest.mark.parametrize("damage", ["cut", "text", "plain", "missing"])
-def test_no_imagenet_tar(damage, classes_folder, tmp_path):
-    path = make_tar(classes_folder, tmp_path / "train.tar")
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
-    elif damage == "text":
-        path.write_text("not a tar " * 200)
-    elif damage == "plain":
-        with tarfile.open(path, "w") as outer:
-            outer.add(classes_folder, "train")
-    else:
-        path.unlink()
-    error = FileNotFoundError if damage == "missing" else ValueError
-    with pytest.raises(error, match="train.tar[^\n]*$"):
-        TarSource(path).labels
+def test_a_source_can_be_pickled(classes_folder):
+    source = FolderSource.labelled(classes_folder)
+    for i in range(9):
+        again = pickle.loads(pickle.dumps(source))
+        np.testing.assert_array_equal(decode(again, i, 16), decode(source, i, 16))
 
 
 def test_array_source_checks_and_returns_its_images():

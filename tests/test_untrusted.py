@@ -10,7 +10,8 @@ import pretrain
 import report
 import test as test_program
 import train
-from data import sources
+from data import imagenet_tar
+from data.sources import FolderSource, decode
 from data.store_files import NAMES
 from program import run as run_program
 
@@ -111,12 +112,21 @@ def test_the_listing_of_a_tar(tmp_path, monkeypatch):
     attack = Attack(tmp_path / "executed")
     tar = tmp_path / "ILSVRC2012_img_train.tar"
     tar.write_bytes(b"")
-    source = sources.TarSource(tar)
+    source = imagenet_tar.TarSource(tar)
     source.cache_in(tmp_path)
     np.savez(tmp_path / "tar-index.npz", made_from=np.array([attack], dtype=object))
     with pytest.raises(ValueError, match="download it again|no class tars"):
         source.labels
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("ending", ["png", "eps"])
+def test_postscript_among_the_images(tmp_path, monkeypatch, ending):
+    """Ghostscript is not started, whatever the file is called."""
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("started"))
+    (tmp_path / f"x.{ending}").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    with pytest.raises((ValueError, OSError), match="not a readable image|no images"):
+        decode(FolderSource.unlabelled(tmp_path), 0, 8)
 
 
 def test_yaml_files(image_folder, attack, capsys):

@@ -1,0 +1,112 @@
+"""Where the splits of a dataset lie: found in any case, and never mistaken for one another."""
+
+import os
+import re
+from pathlib import Path
+
+from data.listing import class_folders
+from records.names import printable
+
+# How people call the parts of a dataset: alone, before or after a word such as images_test,
+# TestSet, "test images" or val2017. Only a whole word counts: "valley" and "driving test" do not.
+_AFTER = r"(?:[ _.-]?(?:images?|imgs?|set|data|split|pictures|photos|\d+))*"
+_TRAIN = re.compile(rf"(?:.*[_.-])?(?:train|training){_AFTER}", re.IGNORECASE)
+_TEST = re.compile(rf"(?:.*[_.-])?(?:tests?|testing|val|valid|validation|eval|evaluation|holdout)"
+                   rf"{_AFTER}", re.IGNORECASE)
+
+
+def split_folder(root, split):
+    """The folder of a split, whose name may be in any case, or None.
+
+    Raises: ValueError where two fit.
+    """
+    fits = [name for name in _folders(root) if name.lower() == split]
+    if len(fits) > 1:
+        raise ValueError(f"{printable(root)}: its folders {' and '.join(map(printable, fits))} could both "
+                         f"be the {split} images; merge or rename one of them")
+    return Path(root) / fits[0] if fits else None
+
+
+def check_classes(folder, labels):
+    """Look at the class folders of the training images before anything is decoded.
+
+    Args: labels: whether the labels are used; without, a single folder is no mistake.
+    Raises: ValueError where they are the splits of a dataset, or one class where labels are used.
+    """
+    names = _folders(folder)
+    if any(map(_TRAIN.fullmatch, names)) and any(map(_TEST.fullmatch, names)):
+        raise ValueError(f"{printable(folder)}: holds the splits {_listed(names)}, not classes; use "
+                         f"--data-dir {printable(folder)}, or rename folders that are classes")
+    if labels and len(names) == 1:
+        raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, leaves nothing to "
+                         f"tell apart; wrong level? {_other_level(Path(folder), names[0])}")
+
+
+def _other_level(folder, name):
+    """What may be meant where a folder of classes holds one folder only."""
+    for place in (folder, folder / name):
+        if split_folder(place, "train"):
+            return f"use --data-dir {printable(place)}"
+    deeper = _folders(folder / name)
+    if len(deeper) > 1:
+        return (f"if the classes are {_listed(deeper)}, move these folders from "
+                f"{printable(folder / name)} up into {printable(folder)}")
+    return "add a folder for every other class"
+
+
+def check_below(root, folders, classes=False):
+    """Refuse images of a test or validation split among those to train or pre-train on.
+
+    Args: folders: paths of all folders that the images lie in. classes: whether root's folders are
+        classes; then a split is one only below them, and beside another of training images.
+    Raises: ValueError.
+    """
+    start = Path(os.path.abspath(root))
+    for folder in sorted(map(Path, folders)):
+        parent = folder.parent
+        if folder == start or not _TEST.fullmatch(folder.name):
+            continue
+        if classes and (parent == start or not any(map(_TRAIN.fullmatch, _folders(parent)))):
+            continue
+        raise ValueError(f"{printable(folder)}: looks like a test or validation split, whose images "
+                         f"must not be trained on; {_way_out(start, parent)}")
+
+
+def _way_out(root, parent):
+    if split_folder(parent, "train"):
+        return f"use --data-dir {printable(parent)}"
+    return (f"rename the folder of the training images {printable(root / 'train')}"
+            f"{_alike(parent, _TRAIN)}, or this one if it is no such split")
+
+
+def without_labels(root):
+    """What is wrong where labels are needed and a root has no train folder, in one line."""
+    here = Path(os.path.abspath(root))
+    inner = [name for name in _folders(root) if split_folder(here / name, "train")]
+    if here.name.lower() == "train":
+        hint = f"use --data-dir {printable(here.parent)}"
+    elif inner:
+        hint = f"use --data-dir {printable(here / inner[0])}"
+    else:
+        hint = (f"put the training images there, those to test on into {printable(Path(root) / 'test')}"
+                f"/<class>{_alike(root, _TRAIN)}")
+    return f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*; {hint}"
+
+
+def alike(root, split):
+    """" (is it X?)" for folders whose names mean the split in other words, else ""."""
+    return _alike(root, _TEST if split == "test" else _TRAIN)
+
+
+def _alike(root, pattern):
+    names = [name for name in _folders(root) if pattern.fullmatch(name)]
+    return f" (is it {_listed(names)}?)" if names else ""
+
+
+def _folders(root):
+    return class_folders(root) if os.path.isdir(root) else []
+
+
+def _listed(names):
+    more = ["..."] if len(names) > 3 else []
+    return ", ".join([printable(name) for name in names[:3]] + more)
