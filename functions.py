@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import torch
 
-from records import checkpoint
 from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
+from records import checkpoint
+from records.weights import find_backbone, load_backbone
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
-from records.weights import find_backbone, load_backbone
 
 
 class ModelType(NamedTuple):

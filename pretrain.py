@@ -3,16 +3,16 @@
 import numpy as np
 import torch
 
-from parallel import distributed
 import program
 import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
+from parallel import distributed
+from self_supervised_pretrained.registry import PRETRAININGS
 from training.features import knn_probe
 from training.loop import Job, Run
-from self_supervised_pretrained.registry import PRETRAININGS
 
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")

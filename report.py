@@ -7,14 +7,14 @@ import re
 import sys
 from pathlib import Path
 
-from reporting.best import BEST, write_best
-from reporting.figures import write_all, write_labels
+from program import print_anything
 from records.files import whole
 from records.names import printable
+from records.results import best_of, read_results
+from reporting.best import BEST, write_best
+from reporting.figures import write_all, write_labels
 from reporting.readme import write_readme
 from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
-from records.results import best_of, read_results
-from program import print_anything
 from utils import path
 
 

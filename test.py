@@ -4,15 +4,14 @@ import csv
 
 import torch
 
-from records import checkpoint
 import program
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
+from functions import MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics, predict
+from records import checkpoint
 from records.files import whole
-from functions import (MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics,
-                       predict)
 from records.names import printable
 from supervised.resnet import resnet
 

@@ -5,20 +5,20 @@ from typing import Callable, NamedTuple, Optional
 
 import torch
 
-from records import checkpoint
-from parallel import distributed
 import program
 import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS, hold_out, load_split, stratified
-from training.features import extract_features, kept_features
 from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
                        predict)
-from supervised.pretraining import classification
-from training.loop import Job, Run
+from parallel import distributed
+from records import checkpoint
 from records.tensorboard_log import SHEET
+from supervised.pretraining import classification
+from training.features import extract_features, kept_features
+from training.loop import Job, Run
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")

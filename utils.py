@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 
-from parallel import distributed
 from conf import global_settings as settings
+from parallel import distributed
 from records.files import whole
-
 
 DIGITS = 100  # of a number on the command line, at most
 _PLAIN = {int: re.compile(r"[+-]?[0-9]+"),

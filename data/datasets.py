@@ -11,9 +11,9 @@ from conf import global_settings as settings
 from data.imagenet_tar import TarSource
 from data.layout import alike, check_below, check_classes, split_folder, without_labels
 from data.listing import class_folders
-from records.names import printable
 from data.sources import ArraySource, FolderSource
 from data.store import open_store
+from records.names import printable
 
 
 class Dataset(NamedTuple):

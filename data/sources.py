@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from data.listing import Walk, formats
-from records.names import printable
 from data.pixels import upright_rgb
+from records.names import printable
 
 
 class ArraySource:

@@ -15,8 +15,8 @@ import numpy as np
 from data import store_files as files
 from data.packing import CHUNK_ROWS, cores, pack, split
 from data.pixels import in_words
-from records.names import printable
 from data.store_files import ABSENT, BAD, Store
+from records.names import printable
 
 __all__ = ["Store", "open_store", "read_ahead"]
 

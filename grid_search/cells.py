@@ -7,13 +7,12 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-from records import checkpoint
 import pretrain
-from records import results
 import train
 import utils
 from conf import global_settings as settings
 from functions import MODEL_TYPES
+from records import checkpoint, results
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}

@@ -12,10 +12,10 @@ import time
 from typing import NamedTuple
 
 import program
-from records import results
 from data.packing import cores
 from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
+from records import results
 
 POLL_SECONDS = 0.2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -18,7 +18,6 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-
 JOIN_SECONDS = 300
 
 

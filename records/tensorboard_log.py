@@ -23,6 +23,7 @@ class TensorBoardLog:
 
     def __init__(self, folder, first_step=0):
         from torch.utils.tensorboard import SummaryWriter
+
         # hides what an earlier run, or the part after the checkpoint, left in the folder
         purge = first_step + 1 if first_step else 0
         self.writer = SummaryWriter(str(folder), purge_step=purge)

@@ -4,10 +4,10 @@ import math
 import warnings
 
 from records.files import whole
+from records.results import best_of
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
-                          new_axes, ratio_text)
-from records.results import best_of
+                             new_axes, ratio_text)
 
 
 def is_lost(result, kind):
@@ -61,8 +61,8 @@ def grid_panels(results):
 
 def draw_heatmap(results, title):
     """Validation accuracy (test if some have none) by learning rate and batch size, in panels."""
-    from matplotlib.colors import Normalize
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     panels = grid_panels(results)
     if not panels:
         return None

@@ -2,8 +2,8 @@
 
 import math
 
-from reporting.style import (footnote, in_order, line_label, look_of, method_of, methods, new_axes)
 from records.results import best_of, mean_std, written
+from reporting.style import footnote, in_order, line_label, look_of, method_of, methods, new_axes
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
 IMAGES_PER_CLASS = {"cifar10": 5000, "cifar100": 500, "stl10": 500}

@@ -4,14 +4,14 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from records.files import whole
+from records.results import parse_name, read_results, written
 from reporting.figures import draw_best, save
 from reporting.lines import draw_curves, draw_labels, draw_ratio
-from records.files import whole
 from reporting.style import methods
 from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
-                           link, markdown, method_name, plain)
+                              link, markdown, method_name, plain)
 from self_supervised_pretrained.registry import PRETRAININGS
-from records.results import parse_name, read_results, written
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
 NOTHING = "No results yet."

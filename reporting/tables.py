@@ -5,8 +5,8 @@ import statistics
 from urllib.parse import quote
 
 from records.names import printable
-from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
 from records.results import best_of, mean_std, written
+from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from records import checkpoint
 from conf import global_settings as settings
+from records import checkpoint
 
 
 def imagenet_weights(arch):

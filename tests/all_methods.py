@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from parallel import distributed  # noqa: E402
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402
+from parallel import distributed  # noqa: E402
 from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402
 from self_supervised_pretrained.simclr import SimCLR  # noqa: E402
 from self_supervised_pretrained.vicreg import VICReg  # noqa: E402

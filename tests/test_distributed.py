@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from records import checkpoint
 from parallel.distributed import share_of
+from records import checkpoint
 from self_supervised_pretrained.registry import PRETRAININGS
 from tests.test_loop import CASES, outcome
 

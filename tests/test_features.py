@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from data.datasets import Split, load_split
-from training.features import extract_features, kept_features, knn_accuracy, knn_probe
 from functions import Backbone, labelled_view
 from supervised.resnet import SmallMapConv2d, resnet
+from training.features import extract_features, kept_features, knn_accuracy, knn_probe
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from records import checkpoint
 from data.dataloader import Batches
 from data.datasets import DATASETS
 from functions import MODEL_TYPES, build_model, metrics, predict
+from records import checkpoint
 from supervised.resnet import resnet
 
 
@@ -44,6 +44,7 @@ def test_a_pickle_does_not_run(tmp_path):
 
 def test_imagenet_weights_through_the_package(tmp_path, monkeypatch):
     import hashlib
+
     import pretrainedmodels
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from data import listing
 from data.listing import class_folders, suffixes
-from records.names import printable
 from data.sources import FolderSource
 from data.store import open_store
+from records.names import printable
 from tests.test_sources import picture, write
 
 

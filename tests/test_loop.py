@@ -14,14 +14,13 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from records import checkpoint
 import pretrain
 import train
 from data.dataloader import FeatureBatches
-from functions import (MODEL_TYPES, Diverged, Progress, check_finite, check_scores, classification,
-                       train_one_epoch)
-from training.optimizers import build_optimizer
+from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, classification, train_one_epoch
 from program import run as run_program
+from records import checkpoint
+from training.optimizers import build_optimizer
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMED = ("images_per_second", "seconds")

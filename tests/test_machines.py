@@ -11,13 +11,13 @@ import torch
 import yaml
 
 import program
-from records import provenance
 import report
 import train
 import utils
 from data import packing
 from data.datasets import load_split
 from program import run as run_program
+from records import provenance
 
 TINY = ["--model-type", "Supervised", "--epochs", "1", "--batch-size", "20"]
 

@@ -11,13 +11,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from records import checkpoint
 import report
-from records import results
 import test as test_program
 import train
-from records.names import printable, short
 from program import run as run_program
+from records import checkpoint, results
+from records.names import printable, short
 
 NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü", os.fsdecode(b"\xff\xfe"), "<b>",
          "|pipe|", "\u202eevil", r"\frac{1", "^"]

@@ -6,12 +6,12 @@ import shutil
 import pytest
 import torch
 
-from records import checkpoint
 import pretrain
 import test as test_program
 import train
 from functions import MODEL_TYPES
 from program import run as run_program
+from records import checkpoint
 from records.weights import find_backbone
 
 

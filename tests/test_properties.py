@@ -11,11 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from records import provenance
-from records import results
 import utils
 from data.dataloader import FeatureBatches, generator
 from data.datasets import stratified
+from records import provenance, results
 
 settings.register_profile("here", deadline=None, max_examples=200,
                           suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,9 +12,9 @@ import pytest
 
 import pretrain
 import report
-from records import results
 import train
 import utils
+from records import results
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

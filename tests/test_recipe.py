@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import pretrain
-from records import results
 import train
+from records import results
 from tests.evidence import EVIDENCE, ROOT, TRACKED
 
 BASH = os.environ.get("OLD_BASH", "bash")

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from reporting.lines import draw_labels, draw_ratio, images_per_class
-from records import results
 from data import datasets
+from records import results
+from reporting.lines import draw_labels, draw_ratio, images_per_class
 from tests.csv_runs import NAME, epoch, write_run
 
 

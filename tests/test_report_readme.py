@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 import report
-from reporting import readme
 from records import results
+from reporting import readme
 from reporting.readme import END, NOTHING, START
 from tests.csv_runs import NAME, epoch, write_run
 

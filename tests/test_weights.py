@@ -10,13 +10,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from records import checkpoint
 import train
 from conf import global_settings as settings
 from data.datasets import DATASETS
 from functions import MODEL_TYPES, build_model
-from supervised.resnet import resnet
+from records import checkpoint
 from records.weights import find_backbone, load_backbone
+from supervised.resnet import resnet
 
 MODEL = torchvision.models.resnet18(num_classes=10)
 WHOLE = {k: v for k, v in MODEL.state_dict().items()}

@@ -13,8 +13,8 @@ from conf import global_settings as settings
 from data.dataloader import Batches, generator
 from data.datasets import stratified
 from data.store_files import locked
-from records.files import whole
 from functions import autocast, labelled_view
+from records.files import whole
 
 VERSION = 1
 

@@ -10,17 +10,16 @@ from typing import Callable, NamedTuple, Optional
 import torch
 from tqdm import tqdm
 
-from records import checkpoint
-from parallel import distributed
 import program
-from records import provenance
 import utils
 from conf import global_settings as settings
 from data.store_files import flock, writing
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
-from training.optimizers import build_optimizer, learning_rate, scaled_rate
+from parallel import distributed
+from records import checkpoint, provenance
 from records.tensorboard_log import TensorBoardLog
 from records.weights import without_head
+from training.optimizers import build_optimizer, learning_rate, scaled_rate
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
 WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less

@@ -15,12 +15,11 @@ import sys
 import types
 from pathlib import Path
 
+import measure
+import per_image
 import torch
 import yaml
 from torchvision import transforms as T
-
-import measure
-import per_image
 
 sys.path.append(str(measure.ROOT))
 import program  # noqa: E402

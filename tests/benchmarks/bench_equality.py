@@ -11,12 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+import measure
+import per_image
 import torch
 from PIL import Image
 from torchvision import transforms as T
-
-import measure
-import per_image
 
 sys.path.append(str(measure.ROOT))
 import pretrain  # noqa: E402

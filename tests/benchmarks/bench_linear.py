@@ -12,15 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import measure
+import per_image
 import torch
 from torch.utils.data import DataLoader
 
-import measure
-import per_image
-
 sys.path.append(str(measure.ROOT))
-from records import checkpoint  # noqa: E402
 from data.datasets import DATASETS, load_split  # noqa: E402
+from records import checkpoint  # noqa: E402
 from self_supervised_pretrained.simclr import SimCLR  # noqa: E402
 
 ONE_REQUIRED, SIX_REQUIRED = 80, 60

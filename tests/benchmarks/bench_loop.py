@@ -9,10 +9,9 @@ in bf16, and in bf16 compiled. On a GPU the images live in its memory.
 import resource
 import sys
 
-import torch
-
 import measure
 import per_image
+import torch
 
 sys.path.append(str(measure.ROOT))
 import program  # noqa: E402
@@ -21,10 +20,10 @@ from data import augment  # noqa: E402
 from data.dataloader import Batches  # noqa: E402
 from functions import train_one_epoch  # noqa: E402
 from parallel.gradients import Objective  # noqa: E402
-from training.optimizers import build_optimizer  # noqa: E402
 from self_supervised_pretrained.simclr import SimCLR, nt_xent  # noqa: E402
 from supervised.pretraining import classification  # noqa: E402
 from supervised.resnet import resnet  # noqa: E402
+from training.optimizers import build_optimizer  # noqa: E402
 
 REQUIRED = 0.95
 CASES = {"SimCLR, 64 px": (True, 64, "7x7"), "classifier, 32 px, 3x3 stem": (False, 32, "3x3")}

@@ -10,11 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 import measure
+import numpy as np
 import per_image
+from PIL import Image
 
 sys.path.append(str(measure.ROOT))
 from data.dataloader import Batches  # noqa: E402

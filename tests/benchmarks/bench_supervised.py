@@ -7,11 +7,10 @@ Both sides read uint8 images from memory in a random order and make normalised b
 
 import sys
 
-import numpy as np
-from torch.utils.data import DataLoader
-
 import measure
+import numpy as np
 import per_image
+from torch.utils.data import DataLoader
 
 sys.path.append(str(measure.ROOT))
 import program  # noqa: E402

@@ -1,12 +1,11 @@
 """The usual data path, for comparison: decoded images in memory, PIL and torchvision for each of them, in the
 workers of a DataLoader; as torchvision's CIFAR and STL-10 datasets and the well-known PyTorch SimCLR code do it."""
 
+import measure
 import numpy as np
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
-
-import measure
 
 BATCH_SIZE = 128
 
