@@ -1,4 +1,4 @@
-"""The method registry, and what the programs do with a network: build, train an epoch, evaluate."""
+"""What the programs do with a network of one of the methods: build it, train an epoch, evaluate."""
 
 import contextlib
 import math
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from conf.methods import MODEL_TYPES  # noqa: F401  as whoever builds a model expects
 from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
@@ -15,23 +16,6 @@ from records.weights import find_backbone, load_backbone
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 
-
-class ModelType(NamedTuple):
-    """frozen: only fc is trained and batch-norm stays as loaded. pretraining: the kind that makes its
-    weights, a key of PRETRAININGS, or "" for none. imagenet: ImageNet weights by default."""
-
-    frozen: bool
-    pretraining: str = ""
-    imagenet: bool = False
-
-
-MODEL_TYPES = {
-    "SelfSupervisedPretrained": ModelType(True, "SelfSupervisedPretraining"),
-    "SelfSupervisedPretrainedFinetune": ModelType(False, "SelfSupervisedPretraining"),
-    "SupervisedPretrained": ModelType(True, "SupervisedPretraining", imagenet=True),
-    "SupervisedPretrainedFinetune": ModelType(False, "SupervisedPretraining", imagenet=True),
-    "Supervised": ModelType(False),
-}
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
 

@@ -3,42 +3,25 @@
 import numpy as np
 import torch
 
-import program
 import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
 from parallel import distributed
+from records.runs import run_name
 from self_supervised_pretrained.registry import PRETRAININGS
+from training.command_line import check_batch_size, parse_pretrain
 from training.features import knn_probe
 from training.loop import Job, Run
 
 COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
            "images_per_second", "seconds")
-FLAGS = ("resume", "device", "lr", "optimizer", "batch_size", "model_type", "data", "sample_ratio",
-         "epochs", "arch", "out_dim", "data_dir", "store_dir", "output_dir", "image_size", "stem",
-         "temperature", "crop_scale", "warmup_epochs", "scheduler", "milestones", "weight_decay",
-         "knn_every", "knn_data", "seed", "amp", "compile", "micro_batch_size", "lr_scaling",
-         "workers", "max_bad_images", "checkpoint_minutes", "debug")
-
-
-def parse(argv):
-    """The settings of this program."""
-    datasets = tuple(DATASETS)
-    choices = {"model_type": tuple(PRETRAININGS), "data": datasets, "knn_data": datasets}
-    parser = utils.build_parser(
-        __doc__, FLAGS, choices, model_type="SelfSupervisedPretraining",
-        data=settings.PRETRAINING_DATA, lr=1e-4, optimizer="adam", sample_ratio=0.1,
-        weight_decay=1e-4)
-    args = parser.parse_args(argv)
-    utils.refuse_contradictions(parser, args)
-    return args
 
 
 def main(argv=None):
     """Parse, build, loop over epochs, write."""
-    args = parse(argv)
+    args = parse_pretrain(argv)
     device = utils.open_device(args.device)
     distributed.join(device)
     kind = PRETRAININGS[args.model_type]
@@ -46,13 +29,13 @@ def main(argv=None):
     stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
     split = load(args, kind.labels, size)
 
-    utils.seed_everything(args.seed)
+    torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
     method = kind.load()
     network = method.network(args, stem, len(split.classes))
     network.to(device, memory_format=torch.channels_last)
     probe = make_probe(args, split, size, device)
     job = make_job(args, method, network, stem, size, split, device, probe)
-    name = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
+    name = run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
                           seed=args.seed)
     run = Run(job, args, name, csv_prefix="pretrain_")
     print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, "
@@ -62,7 +45,7 @@ def main(argv=None):
     if probe and not run.epoch:
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
     run.train()
-    run.board.finish(utils.plain_config(args))
+    run.finish()
 
 
 def load(args, labels, size):
@@ -73,7 +56,7 @@ def load(args, labels, size):
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
-    utils.check_batch_size(args, len(found.rows))
+    check_batch_size(args, len(found.rows), distributed.world())
     return found
 
 
@@ -164,4 +147,4 @@ def show_views(run, dataset):
 
 
 if __name__ == "__main__":
-    raise SystemExit(program.run(main))
+    raise SystemExit(utils.run(main))

@@ -7,7 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-from program import print_anything
 from records.files import whole
 from records.names import printable
 from records.results import best_of, read_results
@@ -15,7 +14,7 @@ from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import write_readme
 from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
-from utils import path
+from utils import path, print_anything
 
 
 def section(title, results, out, suffix):

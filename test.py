@@ -4,7 +4,6 @@ import csv
 
 import torch
 
-import program
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
@@ -15,15 +14,13 @@ from records.files import whole
 from records.names import printable
 from supervised.resnet import resnet
 
-FLAGS = ("device", "model_type", "data", "batch_size", "checkpoint", "data_dir", "store_dir",
-         "output_dir", "csv_dir", "amp", "workers", "max_bad_images", "debug")
 HARDEST = 5  # classes that are printed
 
 
 def parse(argv):
     """The settings of this program."""
     choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
-    return utils.build_parser(__doc__, FLAGS, choices, data="cifar100",
+    return utils.build_parser(__doc__, "E", choices, data="cifar100",
                               batch_size=settings.EVAL_BATCH_SIZE).parse_args(argv)
 
 
@@ -99,4 +96,4 @@ def write_details(folder, test, logits, labels, matrix):
 
 
 if __name__ == "__main__":
-    raise SystemExit(program.run(main))
+    raise SystemExit(utils.run(main))

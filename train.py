@@ -5,7 +5,6 @@ from typing import Callable, NamedTuple, Optional
 
 import torch
 
-import program
 import utils
 from conf import global_settings as settings
 from data import augment
@@ -14,48 +13,27 @@ from data.datasets import DATASETS, hold_out, load_split, stratified
 from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
                        predict)
 from parallel import distributed
-from records import checkpoint
+from records import checkpoint, runs
 from records.tensorboard_log import SHEET
 from supervised.pretraining import classification
+from training.command_line import check_batch_size, parse_train, trains_batch_norm
 from training.features import extract_features, kept_features
 from training.loop import Job, Run
 
 COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
            "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
-FLAGS = ("resume", "device", "lr", "optimizer", "criterion", "batch_size", "model_type", "data",
-         "pretrained_model_path", "data_dir", "store_dir", "output_dir", "epochs", "arch", "stem",
-         "image_size", "mean", "std", "label_smoothing", "warmup_epochs", "scheduler", "milestones",
-         "weight_decay", "val_ratio", "label_ratio", "feature_views", "seed", "amp", "compile",
-         "micro_batch_size", "lr_scaling", "workers", "max_bad_images", "checkpoint_minutes", "debug")
-
-
-def parse(argv):
-    """The settings of this program."""
-    choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
-    parser = utils.build_parser(__doc__, FLAGS, choices, data="cifar100")
-    args = parser.parse_args(argv)
-    utils.refuse_contradictions(parser, args, trains_batch_norm(args))
-    if args.label_smoothing and args.criterion != "CrossEntropyLoss":
-        parser.error(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
-    return args
-
-
-def trains_batch_norm(args):
-    """Whether the method trains more than a linear classifier, whose loss is a mean over images
-    that know nothing of each other: a batch of one image is as good as any there."""
-    return not MODEL_TYPES[args.model_type].frozen
 
 
 def main(argv=None):
     """Parse, build, loop over epochs, write."""
-    args = parse(argv)
+    args = parse_train(argv)
     kind = MODEL_TYPES[args.model_type]
     device = utils.open_device(args.device)
     distributed.join(device)
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
     train, test, positions = load(args)
-    utils.seed_everything(args.seed)
+    torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
     backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
                            args.image_size, args.stem, args.mean, args.std)
     backbone.model.to(device, memory_format=torch.channels_last)
@@ -102,7 +80,7 @@ def load(args):
     labels = train.labels[train.rows]
     kept, held_out = hold_out(labels, args.val_ratio, args.seed)
     kept = kept[stratified(labels[kept], args.label_ratio, args.seed)]
-    utils.check_batch_size(args, len(kept), trains_batch_norm(args))
+    check_batch_size(args, len(kept), distributed.world(), trains_batch_norm(args))
     return train, test, {"train": kept, "val": held_out}
 
 
@@ -186,7 +164,7 @@ def make_job(args, backbone, task, classes):
 def run_name(args, backbone):
     """The name of the run; dataset and sampling ratio are those of our own pre-training it starts
     from."""
-    return utils.run_name(args.data, args.optimizer, args.lr, args.batch_size,
+    return runs.run_name(args.data, args.optimizer, args.lr, args.batch_size,
                           backbone.trained_as.get("sample_ratio"), args.label_ratio, args.seed,
                           backbone.trained_as.get("data"))
 
@@ -211,7 +189,7 @@ def show(run, task, test, backbone, row):
     board.features(task.features(some), [names[k] for k in labels[some]],
                    _pictures(backbone, test, some, THUMBNAIL), *statistics, run.epoch)
     final = {name: value for name, value in row.items() if name.endswith("accuracy")}
-    board.finish(utils.plain_config(run.args), final)
+    run.finish(final)
 
 
 def _pictures(backbone, split, positions, size):
@@ -221,4 +199,4 @@ def _pictures(backbone, split, positions, size):
 
 
 if __name__ == "__main__":
-    raise SystemExit(program.run(main))
+    raise SystemExit(utils.run(main))

@@ -1,17 +1,20 @@
-"""The argument table of all programs, run names, CSV rows, seeds and devices."""
+"""The argument table of all programs, devices, and how a program runs and ends.
+
+Nothing here imports PyTorch before it is needed: a command line is read without.
+"""
 
 import argparse
-import csv
+import contextlib
+import ctypes
 import os
 import re
+import signal
 import sys
+import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-
-from conf import global_settings as settings
-from parallel import distributed
-from records.files import whole
+MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
 DIGITS = 100  # of a number on the command line, at most
 _PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
@@ -79,89 +82,115 @@ def _rgb(low, open_low=False):
     return parse
 
 
+class Flag(NamedTuple):
+    """programs: letters of those that take it: P for pretrain.py, T train.py, E test.py. options: of
+    argparse. result: whether it changes a number of a run. resumable: whether --resume goes on with
+    another value. shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
+
+    programs: str
+    options: dict
+    result: bool
+    resumable: bool
+    shared: str
+
+
+def _flag(programs, help, result=True, resumable=False, shared="", **options):
+    return Flag(programs, {"help": help, **options}, result, resumable or not result, shared)
+
+
 # Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
 MANY = 10 ** 6  # epochs, images of a batch and the like
 _COUNT = _number(int, 1, MANY)
 _RATE = _number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
 _RATIO = _number(float, 0, 1, open_low=True)
+_ALL = "grids run.sh"
 ARGUMENTS = {
-    "resume": dict(type=_boolean, nargs="?", const=True, default=False,
-                   help="go on from the run's last checkpoint"),
-    "device": dict(default="cpu", help="cpu, cuda or cuda:N"),
-    "lr": dict(type=_RATE, default=0.1, help="peak learning rate"),
-    "optimizer": dict(choices=("sgd", "adam", "lars"), default="sgd", help="optimizer"),
-    "criterion": dict(choices=("CrossEntropyLoss", "MultiMarginLoss"), default="CrossEntropyLoss",
-                      help="loss"),
-    "batch_size": dict(type=_COUNT, default=128, help="images in a batch"),
-    "label_smoothing": dict(type=_number(float, 0, 1, open_high=True), default=0.0,
-                            help="of CrossEntropyLoss in training"),
-    "model_type": dict(help="method"),
-    "data": dict(help="dataset"),
-    "data_dir": dict(type=path, default=Path("data"), help="folder that holds the datasets"),
-    "store_dir": dict(type=path,
-                      help="folder for the decoded images (default: store/ in --data-dir)"),
-    "output_dir": dict(type=utf8_path, default=Path("."), help="folder for checkpoint/, runs/ and res/"),
-    "pretrained_model_path": dict(type=path,
-                                  help="checkpoint to start from (default: the newest matching "
-                                  "one, or the ImageNet weights)"),
-    "checkpoint": dict(type=path,
-                       help="checkpoint to test (default: the newest of the model type)"),
-    "csv_dir": dict(type=path, help="write accuracy by class, confusion matrix and all predictions "
-                    "into CSV files in this folder"),
-    "sample_ratio": dict(type=_RATIO, default=1.0,
-                         help="share of the images to pre-train on, class by class"),
-    "label_ratio": dict(type=_RATIO, default=1.0,
-                        help="share of the labelled training images to use"),
-    "val_ratio": dict(type=_number(float, 0, 0.9), default=0.1,
-                      help="share of the training set held out to choose on"),
-    "epochs": dict(type=_COUNT, default=200, help="passes over the training images"),
-    "warmup_epochs": dict(type=_number(float, 0, MANY),
-                          help="epochs of linear warm-up (default: a tenth, at most 10)"),
-    "scheduler": dict(choices=("cosine", "milestones", "constant"), default="cosine",
-                      help="after the warm-up"),
-    "milestones": dict(type=_milestones, default=[0.3, 0.6, 0.8],
-                       help="comma-separated fractions of the run, ascending"),
-    "weight_decay": dict(type=_number(float, 0, MANY), default=5e-4,
-                         help="not on biases and batch-norm"),
-    "arch": dict(choices=("resnet18", "resnet34", "resnet50"), default="resnet18", help="network"),
-    "stem": dict(choices=("auto", "7x7", "3x3"), default="auto",
-                 help="first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
-                 "pre-trained weights, else 7x7"),
-    "out_dim": dict(type=_number(int, 1, 2 ** 16), default=128,
-                    help="outputs of the projection head"),
-    "image_size": dict(type=_number(int, 8, 1024),
-                       help="px a side of the network's input (default: the method's)"),
-    "mean": dict(type=_rgb(-1e6), metavar="R,G,B",
-                 help="mean of the network's input, of pixels in [0, 1] (default: the weights' or "
-                 "the dataset's)"),
-    "std": dict(type=_rgb(0, open_low=True), metavar="R,G,B",
-                help="standard deviation of the network's input (default: the weights' or the "
-                "dataset's)"),
-    "temperature": dict(type=_number(float, 0.001, 1000), default=0.5, help="of NT-Xent"),
-    "crop_scale": dict(type=_number(float, 0.0001, 1), default=0.08,
-                       help="smallest share of the image that a crop covers"),
-    "knn_every": dict(type=_number(int, 0, MANY), default=5,
-                      help="epochs between kNN evaluations, 0 for none"),
-    "knn_data": dict(help="labelled dataset for the kNN accuracy (default: --data)"),
-    "feature_views": dict(type=_number(int, 0, 1000), default=0,
-                          help="augmented views for a frozen backbone; 0: plain"),
-    "seed": dict(type=_number(int, 0, 2 ** 63 - 1), default=0, help="seed of everything random"),
-    "amp": dict(choices=("auto", "off", "bf16", "fp16"), default="auto",
-                help="autocast; auto: bf16 where fast"),
-    "compile": dict(action="store_true", help="compile the network (PyTorch 2's compiler)"),
-    "micro_batch_size": dict(type=_number(int, 4, MANY),
-                             help="images of a batch, in all processes together, that go through "
-                             "the network at once, for batches larger than memory (default: all)"),
-    "lr_scaling": dict(choices=("none", "linear", "sqrt"), default="none",
-                       help="how --lr, then for 256 images, grows with the batch size"),
-    "workers": dict(type=_number(int, 1, 1024),
-                    help="processes that decode images (default: all cores)"),
-    "max_bad_images": dict(type=_number(int, 0, 10 ** 9), default=0,
-                           help="unreadable images to skip before giving up"),
-    "checkpoint_minutes": dict(type=_number(float, 0, MANY, open_low=True), default=10.0,
-                               help="minutes between checkpoints inside an epoch"),
-    "debug": dict(action="store_true", help="show the traceback of an error"),
+    "model_type": _flag("PTE", "method"),
+    "data": _flag("PTE", "dataset"),
+    "data_dir": _flag("PTE", "folder that holds the datasets", False, shared=_ALL, type=path,
+                      default=Path("data")),
+    "store_dir": _flag("PTE", "folder for the decoded images (default: store/ in --data-dir)",
+                       False, shared=_ALL, type=path),
+    "output_dir": _flag("PTE", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
+                        type=utf8_path, default=Path(".")),
+    "device": _flag("PTE", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
+    "lr": _flag("PT", "peak learning rate", type=_RATE, default=0.1),
+    "optimizer": _flag("PT", "optimizer", choices=("sgd", "adam", "lars"), default="sgd"),
+    "criterion": _flag("T", "loss", choices=("CrossEntropyLoss", "MultiMarginLoss"),
+                       default="CrossEntropyLoss"),
+    "batch_size": _flag("PTE", "images in a batch", type=_COUNT, default=128),
+    "epochs": _flag("PT", "passes over the training images", resumable=True, shared="run.sh",
+                    type=_COUNT, default=200),
+    "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)",
+                           type=_number(float, 0, MANY)),
+    "scheduler": _flag("PT", "after the warm-up", choices=("cosine", "milestones", "constant"),
+                       default="cosine"),
+    "milestones": _flag("PT", "comma-separated fractions of the run, ascending", type=_milestones,
+                        default=[0.3, 0.6, 0.8]),
+    "weight_decay": _flag("PT", "not on biases and batch-norm", type=_number(float, 0, MANY),
+                          default=5e-4),
+    "lr_scaling": _flag("PT", "how --lr, then for 256 images, grows with the batch size",
+                        choices=("none", "linear", "sqrt"), default="none"),
+    "label_smoothing": _flag("T", "of CrossEntropyLoss in training",
+                             type=_number(float, 0, 1, open_high=True), default=0.0),
+    "arch": _flag("PT", "network", shared=_ALL, choices=("resnet18", "resnet34", "resnet50"),
+                  default="resnet18"),
+    "stem": _flag("PT", "first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
+                  "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
+    "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
+                        type=_number(int, 8, 1024)),
+    "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
+                                   "checkpoint, or the ImageNet weights)", resumable=True,
+                                   type=path),
+    "mean": _flag("T", "mean of the network's input, of pixels in [0, 1] (default: the weights' or "
+                  "the dataset's)", type=_rgb(-1e6), metavar="R,G,B"),
+    "std": _flag("T", "standard deviation of the network's input (default: the weights' or the "
+                 "dataset's)", type=_rgb(0, open_low=True), metavar="R,G,B"),
+    "sample_ratio": _flag("P", "share of the images to pre-train on, class by class", type=_RATIO,
+                          default=1.0),
+    "out_dim": _flag("P", "outputs of the projection head", type=_number(int, 1, 2 ** 16),
+                     default=128),
+    "temperature": _flag("P", "of NT-Xent", type=_number(float, 0.001, 1000), default=0.5),
+    "crop_scale": _flag("P", "smallest share of the image that a crop covers",
+                        type=_number(float, 0.0001, 1), default=0.08),
+    "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none", resumable=True,
+                       type=_number(int, 0, MANY), default=5),
+    "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)"),
+    "label_ratio": _flag("T", "share of the labelled training images to use", type=_RATIO,
+                         default=1.0),
+    "val_ratio": _flag("T", "share of the training set held out to choose on",
+                       type=_number(float, 0, 0.9), default=0.1),
+    "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
+                           type=_number(int, 0, 1000), default=0),
+    "checkpoint": _flag("E", "checkpoint to test (default: the newest of the model type)",
+                        type=path),
+    "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
+                     "files in this folder", False, type=path),
+    "seed": _flag("PT", "seed of everything random", shared="run.sh",
+                  type=_number(int, 0, 2 ** 63 - 1), default=0),
+    "amp": _flag("PTE", "autocast; auto: bf16 where fast", shared=_ALL,
+                 choices=("auto", "off", "bf16", "fp16"), default="auto"),
+    "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", resumable=True,
+                     action="store_true"),
+    "micro_batch_size": _flag("PT", "images of a batch, in all processes together, that go through "
+                              "the network at once, for batches larger than memory (default: all)",
+                              type=_number(int, 4, MANY)),
+    "workers": _flag("PTE", "processes that decode images (default: all cores)", False, shared=_ALL,
+                     type=_number(int, 1, 1024)),
+    "max_bad_images": _flag("PTE", "unreadable images to skip before giving up", False, shared=_ALL,
+                            type=_number(int, 0, 10 ** 9), default=0),
+    "checkpoint_minutes": _flag("PT", "minutes between checkpoints inside an epoch", False,
+                                shared=_ALL, type=_number(float, 0, MANY, open_low=True),
+                                default=10.0),
+    "resume": _flag("PT", "go on from the run's last checkpoint", False, type=_boolean, nargs="?",
+                    const=True, default=False),
+    "debug": _flag("PTE", "show the traceback of an error", False, action="store_true"),
 }
+
+
+def flags(wanted):
+    """Names of the flags for which wanted(Flag) is true, in the order of the table."""
+    return [name for name, flag in ARGUMENTS.items() if wanted(flag)]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -170,20 +199,21 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def build_parser(description, names, choices, **defaults):
-    """A parser of the named rows of ARGUMENTS, each in both spellings (--batch-size, --batch_size).
+def build_parser(description, program, choices, **defaults):
+    """A parser of a program's flags, each in both spellings (--batch-size, --batch_size).
 
-    Args: choices: name -> allowed values, for rows whose values another module owns.
+    Args: program: its letter in Flag.programs. choices: name -> allowed values, for flags whose
+        values another module owns.
     """
     parser = _Parser(description=description, allow_abbrev=False,
                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    for name in names:
-        row = dict(ARGUMENTS[name])
+    for name in flags(lambda flag: program in flag.programs):
+        options = dict(ARGUMENTS[name].options)
         if name in choices:
-            row["choices"] = choices[name]
-            row["required"] = name not in defaults and name != "knn_data"
+            options["choices"] = choices[name]
+            options["required"] = name not in defaults and name != "knn_data"
         spellings = dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}"))
-        parser.add_argument(*spellings, dest=name, **row)
+        parser.add_argument(*spellings, dest=name, **options)
     parser.set_defaults(**defaults)
     return parser
 
@@ -193,6 +223,7 @@ def open_device(name):
 
     Raises: ValueError for one that is not there.
     """
+    import torch
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try:
@@ -215,6 +246,7 @@ def choose_amp(amp, device):
     """Resolve "auto": bf16 where the processor has instructions for it, "off" elsewhere."""
     if amp != "auto":
         return amp
+    import torch
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "off"
     names = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
@@ -222,109 +254,55 @@ def choose_amp(amp, device):
     return "bf16" if fast else "off"
 
 
-def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0, source=None):
-    """The folder and file name of a run: equal settings give equal names, others others.
-
-    Args: ratio, source: sample ratio and dataset of the pre-training it starts from; without a
-        ratio there is none of ours, without a source it is the usual one.
-    Raises: ValueError for a source that is no name of a dataset: it comes from a file of weights.
-    """
-    source = source or settings.PRETRAINING_DATA
-    if not str(source).isidentifier():
-        raise ValueError(f"weights pre-trained on {source!r}: no name of a dataset")
-    name = f"{data}-{optimizer}-lr{lr:.15g}-bs{batch_size}"
-    if ratio is not None:
-        name += f"-from{source}" if source != settings.PRETRAINING_DATA else ""
-        name += f"-ratio{ratio:.15g}"
-    name += f"-labels{labels:.15g}" if labels != 1 else ""
-    return name + (f"-seed{seed}" if seed else "")
+class Interrupted(Exception):
+    """A signal ended a run after a checkpoint. Args: message, signal number."""
 
 
-class CsvLog:
-    """One row an epoch, flushed; starts anew, or goes on after the last row of an earlier part."""
-
-    def __init__(self, path, columns, last_row=None):
-        self.path, self.columns = Path(path), columns
-        kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(self.path, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(kept)
-
-    def _rows_before(self, epoch):
-        """The rows of epochs 1 to epoch - 1. Raises: ValueError where the file was changed."""
-        if epoch == 1:
-            return []
-        try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))[:epoch - 1]
-            whole = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
-        except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if not whole or set(rows[0]) != set(self.columns):
-            raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that "
-                             "--resume goes on from; put the file back, or start anew without it")
-        return rows
-
-    def write(self, row):
-        """Append a row: values by column; missing ones stay empty."""
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+def keep_freed_memory():
+    """Have glibc keep freed memory for the next step instead of handing it back to the system,
+    which would have to clear each page anew: a tenth of a training step on a CPU. Nothing
+    elsewhere."""
+    mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
 
 
-def refuse_contradictions(parser, args, batch_norm=True):
-    """End with status 2 where flags contradict each other. Args: batch_norm: whether it is trained.
-
-    A warm-up as long as the run would end it at its peak rate.
-    """
-    if args.warmup_epochs is not None and args.warmup_epochs >= args.epochs:
-        parser.error(f"--warmup-epochs {args.warmup_epochs:g} is not shorter than --epochs "
-                     f"{args.epochs}: the run would end before its schedule begins; use fewer")
-    if batch_norm and args.batch_size == 1:
-        parser.error("--batch-size 1: batch norm takes from a single image what tells it from "
-                     "others, and SimCLR has no negatives; use 2 or more")
+def print_anything():
+    """Have print() escape what the terminal cannot show, rather than raise UnicodeEncodeError."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not every stand-in of a notebook or a test has it
+            stream.reconfigure(errors="backslashreplace")
 
 
-def check_batch_size(args, images, batch_norm=True):
-    """Check the flags that the number of training images limits. Args: as above.
-
-    Raises: ValueError for a batch larger than the data, or of fewer images than processes.
-    """
-    least, processes = 2 if batch_norm else 1, distributed.world()
-    if images < least:
-        raise ValueError(f"{images} training images: {least} are needed at least; use more images, "
-                         "or a larger --sample-ratio or --label-ratio")
-    if args.batch_size > images:
-        raise ValueError(f"--batch-size {args.batch_size} is larger than the {images} training "
-                         "images; use a smaller one")
-    for flag, size in (("--batch-size", args.batch_size),
-                       ("--micro-batch-size", args.micro_batch_size or processes)):
-        if size < processes:
-            raise ValueError(f"{flag} {size} is for all {processes} processes together; use a "
-                             "larger one, or fewer processes")
-
-
-def seed_everything(seed):
-    """Seed the weights' initialisation; order and augmentation have generators of their own."""
-    torch.manual_seed(seed)
-
-
-MAY_DIFFER = ("resume", "epochs", "device", "workers", "debug", "data_dir", "store_dir",
-              "output_dir", "pretrained_model_path", "checkpoint_minutes", "max_bad_images",
-              "knn_every", "compile")
-
-
-def check_resume(state, args):
-    """Raises: ValueError naming the settings in which a checkpoint's run differs from this one."""
-    old = state.get("config", {})
-    wrong = [f"--{k.replace('_', '-')} was {old[k]} and is {v}" for k, v in vars(args).items()
-             if k in old and k not in MAY_DIFFER and old[k] != v and str(old[k]) != str(v)]
-    if wrong:
-        raise ValueError("cannot resume with other settings: " + "; ".join(wrong))
-
-
-def plain_config(args):
-    """The settings as builtins, so that a checkpoint loads with weights_only=True."""
-    plain = int, float, str, list, bool, type(None)
-    return {k: v if isinstance(v, plain) else str(v) for k, v in vars(args).items()}
+def run(main, argv=None):
+    """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
+    keep_freed_memory()
+    print_anything()
+    debug, together = "--debug" in (sys.argv[1:] if argv is None else argv), None
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # torchrun's
+        from parallel import distributed as together
+    try:
+        main(argv)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Interrupted as stop:
+        if not (together and together.rank()):
+            print(stop.args[0], file=sys.stderr)
+        status = 128 + stop.args[1]
+    except Exception as error:  # the boundary between program and user
+        if debug:
+            raise
+        kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+        message = textwrap.shorten(f"{kind}{error}", MESSAGE_LENGTH, placeholder=" ... (--debug)")
+        if together:
+            message = together.told(message, error)
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        return 1
+    else:
+        status = 0
+    if together:
+        together.leave()
+    return status

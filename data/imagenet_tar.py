@@ -8,12 +8,12 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from records.files import whole
 from PIL import Image
 
 from data.listing import formats, is_image, left_out
 from data.sources import digest
 from data.store_files import writing
+from records.files import whole
 from records.names import printable
 
 

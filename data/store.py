@@ -16,6 +16,7 @@ from data import store_files as files
 from data.packing import CHUNK_ROWS, cores, pack, split
 from data.pixels import in_words
 from data.store_files import ABSENT, BAD, Store
+from records.files import locked
 from records.names import printable
 
 __all__ = ["Store", "open_store", "read_ahead"]
@@ -56,7 +57,7 @@ def open_store(folder, make_source, size, *, directories, rows=None, workers=Non
                workers or cores(), max_bad_images, lambda line: say(printable(line)))
     store = _instant(job)
     if store is None:
-        with files.locked(job.folder, job.say):
+        with locked(job.folder, job.say, "image store", "--store-dir"):
             store = _instant(job)  # another process may have packed it meanwhile
             if store is None:
                 store = files.load(job.folder, _complete(job))

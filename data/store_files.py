@@ -1,23 +1,19 @@
-"""The files of an image store: read, written whole or not at all, marked, locked."""
+"""The files of an image store: read, written whole or not at all, marked."""
 
 import contextlib
-import errno
 import json
 import os
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from records.files import whole
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from records.files import whole, writing
 
 VERSION = 2  # of the layout and of what decoding makes of an image
 ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are crc32 values >= 0
 NAMES = ("images.npy", "labels.npy", "checksums.npy")
+writing = partial(writing, what="image store", flag="--store-dir")
 
 
 class Store(NamedTuple):
@@ -98,51 +94,3 @@ def sync(folder):
         for name in NAMES:
             with open(folder / name, "rb+") as file:
                 os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def writing(folder, what="image store", flag="--store-dir"):
-    """Turn an OSError into one line that names what could not be written, and the flag for it."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f"{folder}: cannot write the {what} ({reason}); make it writable, leave "
-                      f"room on its disk, or use {flag} FOLDER") from error
-
-
-@contextlib.contextmanager
-def locked(folder, say, *more):
-    """Hold a folder alone; where the file system knows no locks, hold nothing.
-
-    Args: more: as for `writing`.
-    """
-    with writing(folder, *more):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")
-    with file:
-        if flock(file, "LOCK_EX", "LOCK_NB") is False:
-            say(f"{folder}: waiting for another process that packs it")
-            flock(file, "LOCK_EX")
-        try:
-            yield
-        finally:
-            flock(file, "LOCK_UN")
-
-
-def flock(file, *flags):
-    """Lock or unlock an open file. Args: flags: names of fcntl's LOCK_ flags.
-
-    Returns: whether it worked, None where locks are unknown.
-    """
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(file, sum(getattr(fcntl, flag) for flag in flags))
-        return True
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-        return None

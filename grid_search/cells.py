@@ -7,19 +7,17 @@ from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-import pretrain
-import train
 import utils
 from conf import global_settings as settings
-from functions import MODEL_TYPES
-from records import checkpoint, results
+from conf.methods import MODEL_TYPES
+from records import results
+from records.runs import check_resume, run_name
+from training.command_line import parse_pretrain, parse_train
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
+PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
 COLUMNS = {"train.py": ("epoch", "train_loss", "val_loss", "val_accuracy"),
            "pretrain.py": ("epoch", "loss")}  # that say how far it came, its loss second
-SHARED = ("arch", "data_dir", "store_dir", "output_dir", "device", "amp", "workers",
-          "max_bad_images", "checkpoint_minutes")  # a grid's pre-training takes them, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +40,7 @@ class Cell:
     def name(self):
         """`<model type>/<run>`, below checkpoint/."""
         args = self.args
-        run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, self.ratio,
+        run = run_name(args.data, args.optimizer, args.lr, args.batch_size, self.ratio,
                              getattr(args, "label_ratio", 1.0), args.seed, self.pretrained_on)
         return f"{args.model_type}/{run}"
 
@@ -96,7 +94,7 @@ class Cell:
                  for name, same in (("epochs", int), ("pretrained_model_path", _run_of))
                  if name in old and name in new and same(old[name]) != same(new[name])]
         try:
-            utils.check_resume({"config": old}, self.args)
+            check_resume({"config": old}, self.args, utils.flags(lambda flag: flag.resumable))
         except ValueError as error:
             wrong.append(str(error).split(": ", 1)[-1])
         if wrong:
@@ -135,7 +133,7 @@ def make_cells(lines, extra, pretrain_options):
 
 def _parse(program, options):
     sys.argv[0] = program  # argparse names it in its errors
-    args = PROGRAMS[program].parse(options)
+    args = PROGRAMS[program](options)
     if args.resume:
         raise ValueError("a grid resumes by itself what was cut off; leave out --resume")
     return args
@@ -156,6 +154,7 @@ def _trained_as(path):
     """The settings of a pre-training that name its cells: from its checkpoint or, where only
     results were kept, from the name of its folder."""
     if path.is_file():
+        from records import checkpoint  # which imports PyTorch
         found = checkpoint.read(path).get("trained_as")
         return found if isinstance(found, dict) else {}
     try:
@@ -174,8 +173,9 @@ def _pretraining(ratio, options, pretrain_options):
     if args.pretrained_model_path is not None:
         raise ValueError("RATIOS and --pretrained-model-path exclude each other; RATIOS= (empty) "
                          "starts every cell from that checkpoint")
-    defaults = train.parse(["--model-type", args.model_type])
-    shared = [word for name in SHARED if getattr(args, name) != getattr(defaults, name)
+    defaults = parse_train(["--model-type", args.model_type])
+    handed_on = utils.flags(lambda flag: "grids" in flag.shared)
+    shared = [word for name in handed_on if getattr(args, name) != getattr(defaults, name)
               for word in (f"--{name.replace('_', '-')}", str(getattr(args, name)))]
     options = ["--model-type", kind.pretraining, "--data", settings.PRETRAINING_DATA, *shared,
                *pretrain_options, "--sample-ratio", ratio]

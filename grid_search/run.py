@@ -11,11 +11,11 @@ import sys
 import time
 from typing import NamedTuple
 
-import program
+import utils
 from data.packing import cores
-from data.store_files import flock
 from grid_search.cells import Cell, make_cells, shown
 from records import results
+from records.files import flock
 
 POLL_SECONDS = 0.2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -164,7 +164,7 @@ class Grid:
                 os.killpg(item.process.pid, number)
 
     def summary(self, cells):
-        """Print how a grid ended. Raises: program.Interrupted, ValueError where cells failed."""
+        """Print how a grid ended. Raises: utils.Interrupted, ValueError where cells failed."""
         found = {name: [cell for cell in cells if self.outcomes.get(cell) == name]
                  for name in ("finished", "diverged", "failed", "elsewhere")}
         print(f"finished: {len(found['finished'])} of {len(cells)} runs{self._best()}")
@@ -176,7 +176,7 @@ class Grid:
             print(f"failed: {cell.name}: {self.reasons[cell]}")
         if self.signals:
             number = self.signals[0]
-            raise program.Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
+            raise utils.Interrupted(f"stopped by {signal.Signals(number).name}; the same command "
                                     "goes on with what is unfinished", number)
         if found["failed"]:
             raise ValueError(f"{len(found['failed'])} of {len(cells)} runs failed, see above")
@@ -282,4 +282,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    raise SystemExit(program.run(main))
+    raise SystemExit(utils.run(main))

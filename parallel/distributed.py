@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 
 JOIN_SECONDS = 300
+SILENT_SECONDS = 3  # until another process than the first tells of an error
 
 
 def join(device):
@@ -69,6 +70,21 @@ def lost(error):
     """Whether an exception says that another process is gone."""
     return world() > 1 and isinstance(error, RuntimeError) and (
         isinstance(error, dist.DistError) or "gloo" in str(error))
+
+
+def told(message, error):
+    """What this process says of an error, after a while where others may say the same.
+
+    Most errors meet every process. The first one says so at once, and torchrun ends the others
+    before they repeat it.
+    """
+    if lost(error):
+        return (f"lost one of the {world()} processes of this run (its own line or torchrun's says "
+                "why); the same command with --resume goes on from the last checkpoint")
+    if not rank():
+        return message
+    time.sleep(SILENT_SECONDS)
+    return f"process {rank()}: {message}"
 
 
 def rank():

@@ -1,8 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and locks among processes."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @contextlib.contextmanager
@@ -22,3 +28,51 @@ def whole(path, mode="w", **options):
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def writing(folder, what, flag):
+    """Turn an OSError into one line: what could not be written, and the flag for another place."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder}: cannot write the {what} ({reason}); make it writable, leave "
+                      f"room on its disk, or use {flag} FOLDER") from error
+
+
+@contextlib.contextmanager
+def locked(folder, say, what, flag):
+    """Hold a folder alone; where the file system knows no locks, hold nothing.
+
+    Args: say: called with a line where it must wait. what, flag: as for `writing`.
+    """
+    with writing(folder, what, flag):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "ab")
+    with file:
+        if flock(file, "LOCK_EX", "LOCK_NB") is False:
+            say(f"{folder}: waiting for another process that makes this {what}")
+            flock(file, "LOCK_EX")
+        try:
+            yield
+        finally:
+            flock(file, "LOCK_UN")
+
+
+def flock(file, *flags):
+    """Lock or unlock an open file. Args: flags: names of fcntl's LOCK_ flags.
+
+    Returns: whether it worked, None where locks are unknown.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(file, sum(getattr(fcntl, flag) for flag in flags))
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return None

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 import yaml
+from torch.nn import functional as F
 
 from records.names import printable, short
 
@@ -14,8 +14,7 @@ SHEET = 64  # images at most
 SHEET_PIXELS = 64  # a side of an image on a sheet, at least about so many
 NAME_SIGNS = 24  # of a class in a figure
 NAMED_CLASSES = 200  # of a confusion matrix: more names than that are too small to read
-NO_HPARAMS = ("resume", "debug", "device", "workers", "data_dir", "store_dir",
-              "output_dir", "checkpoint_minutes", "max_bad_images")  # do not change a result
+COLUMNS, GAP = 8, 2  # of a sheet; px between its images
 
 
 class TensorBoardLog:
@@ -42,7 +41,7 @@ class TensorBoardLog:
         pictures = _pictures(images[:SHEET], mean, std)
         scale = max(1, SHEET_PIXELS // pictures.shape[-1])
         pictures = pictures.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-        self.writer.add_image(tag, torchvision.utils.make_grid(pictures, nrow=8), epoch)
+        self.writer.add_image(tag, _sheet(pictures), epoch)
 
     def named_images(self, tag, images, mean, std, names, epoch):
         """A sheet of up to SHEET normalised (N, 3, H, W) images.
@@ -98,32 +97,41 @@ class TensorBoardLog:
             self.writer.add_embedding(features.float().cpu(), list(map(printable, names)),
                                       _pictures(images, mean, std), epoch, "test_features")
 
-    def finish(self, config, final=None):
+    def finish(self, config, compared, final):
         """Settings, as text and for the hparams tab, which shows final figures before curves.
 
-        Args: final: name -> number, "" for none.
+        Args: compared: names of the settings for that tab. final: name -> number, "" for none.
         """
         from torch.utils.tensorboard.summary import hparams
         text = yaml.safe_dump(config, sort_keys=False)
         self.writer.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
-        figures = {f"final/{k}": v for k, v in (final or {}).items() if v != ""}
+        figures = {f"final/{k}": v for k, v in final.items() if v != ""}
         for name, value in figures.items():
             self.writer.add_scalar(name, value, self.epoch)
         # Not its first summary, a list of columns: TensorBoard would take that of any one run for
         # all, while without one it looks through all runs and shows first what differs.
-        for summary in hparams(_settings(config), figures)[1:]:
+        for summary in hparams(_settings(config, compared), figures)[1:]:
             self.writer.file_writer.add_summary(summary)
         self.writer.close()
 
 
-def _settings(config):
+def _settings(config, compared):
     """What the hparams tab shows of a configuration."""
     settings = {k: v if isinstance(v, (bool, int, float)) else printable(v)
-                for k, v in config.items() if k not in NO_HPARAMS}
+                for k, v in config.items() if k in compared}
     path = config.get("pretrained_model_path")
     if path:
         settings["pretrained_model_path"] = printable("/".join(Path(path).parts[-3:]))
     return settings
+
+
+def _sheet(pictures):
+    """(N, 3, H, W) images side by side, black between them: (3, height, width)."""
+    columns = min(COLUMNS, len(pictures))
+    empty = pictures.new_zeros(-len(pictures) % columns, *pictures.shape[1:])
+    cells = F.pad(torch.cat([pictures, empty]), (GAP, 0, GAP, 0))
+    rows = cells.unflatten(0, (-1, columns)).permute(2, 0, 3, 1, 4)
+    return F.pad(rows.flatten(3, 4).flatten(1, 2), (0, GAP, 0, GAP))
 
 
 def _pictures(images, mean, std):

@@ -14,6 +14,7 @@ import pretrain
 from data import datasets
 from data.datasets import hold_out, load_split, stratified
 from supervised.resnet import resnet
+from training.command_line import parse_pretrain
 
 
 def test_sample_ratios_are_nested_and_stratified():
@@ -160,7 +161,7 @@ def test_stl10_pre_trains_on_its_unlabelled_part(tmp_path, monkeypatch):
 
 def test_stl10_has_a_knn_accuracy_from_its_labelled_part(tmp_path, monkeypatch):
     stl10_archive(tmp_path, monkeypatch)
-    args = pretrain.parse(["--data", "stl10", "--data-dir", str(tmp_path), "--batch-size", "4",
+    args = parse_pretrain(["--data", "stl10", "--data-dir", str(tmp_path), "--batch-size", "4",
                            "--sample-ratio", "1"])
     split = pretrain.load(args, labels=False, size=96)
     assert not split.labelled and len(split.rows) == 5

@@ -116,7 +116,7 @@ def probe_of(labels):
 def test_a_probe_asks_of_classes_that_have_neighbours(labels, monkeypatch):
     """In turns every fifth image is of one class, which no neighbour then is."""
     seen = []
-    monkeypatch.setattr("features.knn_accuracy", lambda bank, known, queries, asked: seen.extend((known, asked)))
+    monkeypatch.setattr("training.features.knn_accuracy", lambda bank, known, queries, asked: seen.extend((known, asked)))
     probe_of(labels)(Colour())
     known, asked = (tensor.tolist() for tensor in seen)
     assert len(known) + len(asked) == len(labels) and set(asked) <= set(known)

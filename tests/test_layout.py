@@ -7,7 +7,7 @@ from PIL import Image
 import pretrain
 from data.datasets import load_split
 from data.layout import split_folder
-from program import run
+from utils import run
 
 
 def fill(root, *folders, count=2):

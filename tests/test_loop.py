@@ -18,9 +18,9 @@ import pretrain
 import train
 from data.dataloader import FeatureBatches
 from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, classification, train_one_epoch
-from program import run as run_program
 from records import checkpoint
 from training.optimizers import build_optimizer
+from utils import run as run_program
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMED = ("images_per_second", "seconds")

@@ -10,14 +10,13 @@ import pytest
 import torch
 import yaml
 
-import program
 import report
 import train
 import utils
 from data import packing
 from data.datasets import load_split
-from program import run as run_program
 from records import provenance
+from utils import run as run_program
 
 TINY = ["--model-type", "Supervised", "--epochs", "1", "--batch-size", "20"]
 
@@ -98,11 +97,11 @@ def test_what_cannot_be_written_names_its_flag(image_folder, capsys, blocked, fl
 
 def test_every_path_may_begin_with_a_tilde(monkeypatch):
     monkeypatch.setenv("HOME", "/somebody")
-    assert [name for name, row in utils.ARGUMENTS.items() if row.get("type") is Path] == []
-    paths = [name for name, row in utils.ARGUMENTS.items() if row.get("type") in (utils.path, utils.utf8_path)]
+    assert utils.flags(lambda flag: flag.options.get("type") is Path) == []
+    paths = utils.flags(lambda flag: flag.options.get("type") in (utils.path, utils.utf8_path))
     assert {"data_dir", "store_dir", "output_dir", "csv_dir", "checkpoint", "pretrained_model_path"} <= set(paths)
-    parser = utils.build_parser("", paths, {})
     for name in paths:
+        parser = utils.build_parser("", utils.ARGUMENTS[name].programs[0], {})
         assert vars(parser.parse_args([f"--{name}=~/x"]))[name] == Path("/somebody/x")
     assert report.build_parser().parse_args(["--res=~/x", "--out", "~"]).res == Path("/somebody/x")
     assert utils.path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x") and utils.path("a/~") == Path("a/~")

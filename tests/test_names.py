@@ -14,9 +14,9 @@ from PIL import Image
 import report
 import test as test_program
 import train
-from program import run as run_program
 from records import checkpoint, results
 from records.names import printable, short
+from utils import run as run_program
 
 NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü", os.fsdecode(b"\xff\xfe"), "<b>",
          "|pipe|", "\u202eevil", r"\frac{1", "^"]

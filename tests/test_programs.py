@@ -10,9 +10,9 @@ import pretrain
 import test as test_program
 import train
 from functions import MODEL_TYPES
-from program import run as run_program
 from records import checkpoint
 from records.weights import find_backbone
+from utils import run as run_program
 
 
 def run(program, root, *arguments):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import utils
 from data.dataloader import FeatureBatches, generator
 from data.datasets import stratified
-from records import provenance, results
+from records import provenance, results, runs
 
 settings.register_profile("here", deadline=None, max_examples=200,
                           suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -33,16 +33,16 @@ RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integer
 def test_a_run_name_tells_its_settings(run):
     data, optimizer, lr, batch_size, ratio, labels, seed, source = run
     for prefix in ("", "pretrain_"):
-        setting, found_seed, name = results.parse_name(f"{prefix}Supervised_{utils.run_name(*run)}")
+        setting, found_seed, name = results.parse_name(f"{prefix}Supervised_{runs.run_name(*run)}")
         source = None if ratio is None or prefix else source
         assert setting == (bool(prefix), data, labels, "Supervised", optimizer, lr, batch_size, ratio, source)
-        assert found_seed == seed and name == utils.run_name(*run)
+        assert found_seed == seed and name == runs.run_name(*run)
 
 
 @given(RUN, RUN)
 def test_two_runs_never_share_a_name(one, other):
     one, other = ((*run[:-1], run[-1] if run[4] is not None else None) for run in (one, other))  # else not named
-    assert (utils.run_name(*one) == utils.run_name(*other)) == (one == other)
+    assert (runs.run_name(*one) == runs.run_name(*other)) == (one == other)
 
 
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
@@ -56,11 +56,11 @@ ROWS = st.lists(st.fixed_dictionaries({
 def test_rows_of_a_csv_come_back_exactly(tmp_path, rows, cut):
     """Also where a run stops after some rows and goes on."""
     path, rows = tmp_path / "log.csv", [{"epoch": k + 1, **row} for k, row in enumerate(rows)]
-    log = utils.CsvLog(path, results.TRAIN_COLUMNS)
+    log = runs.CsvLog(path, results.TRAIN_COLUMNS)
     for row in rows[:cut]:
         log.write(row)
     if 0 < cut < len(rows):
-        log = utils.CsvLog(path, results.TRAIN_COLUMNS, rows[cut - 1])
+        log = runs.CsvLog(path, results.TRAIN_COLUMNS, rows[cut - 1])
     for row in rows[cut:]:
         log.write(row)
     found, complaint = results.read_rows(path, results.TRAIN_COLUMNS)
@@ -70,7 +70,7 @@ def test_rows_of_a_csv_come_back_exactly(tmp_path, rows, cut):
 
 @given(st.floats(allow_nan=True), st.integers(1, 9))
 def test_a_loss_that_is_not_finite_comes_back_as_such(tmp_path, loss, epoch):
-    utils.CsvLog(tmp_path / "log.csv", results.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
+    runs.CsvLog(tmp_path / "log.csv", results.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
     (row,), _ = results.read_rows(tmp_path / "log.csv", results.TRAIN_COLUMNS)
     assert results.diverged(row) == (not math.isfinite(loss))
 
@@ -93,8 +93,7 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
     assert not list(tmp_path.glob("*.partial"))
 
 
-NUMBERS = [name for name, row in utils.ARGUMENTS.items() if callable(row.get("type")) and "_number" in
-           row["type"].__qualname__]
+NUMBERS = utils.flags(lambda flag: "_number" in getattr(flag.options.get("type"), "__qualname__", ""))
 WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "knn_every", "feature_views", "seed", "micro_batch_size",
          "workers", "max_bad_images")
 
@@ -102,7 +101,8 @@ WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "knn_every", "feature_
 def parsed(name, text):
     """The value of a flag, or None where it is refused in one line with status 2."""
     try:
-        return getattr(utils.build_parser("", [name], {}).parse_args([f"--{name}={text}"]), name)
+        parser = utils.build_parser("", utils.ARGUMENTS[name].programs[0], {})
+        return getattr(parser.parse_args([f"--{name}={text}"]), name)
     except SystemExit as exit_:
         assert exit_.code == 2
         return None
@@ -141,7 +141,7 @@ def test_where_the_bounds_lie(name, good, bad):
 
 @given(st.integers(0, 2 ** 63 - 1))
 def test_every_seed_seeds_everything(seed):
-    utils.seed_everything(seed)
+    torch.manual_seed(seed)
     generator(seed, 1, 2)
     stratified(np.array([0, 0, 1, 1]), 0.5, seed)
 

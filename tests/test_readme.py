@@ -1,6 +1,5 @@
 """README.md: every command parses, every flag is explained, the results are those in res/."""
 
-import importlib
 import re
 import shlex
 import shutil
@@ -10,15 +9,16 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-import pretrain
 import report
-import train
+import test
 import utils
-from records import results
+from records import results, runs
 from tests.evidence import EVIDENCE, ROOT, TRACKED
+from training.command_line import parse_pretrain, parse_train
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
             for line in block.splitlines() if line]
+PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -31,13 +31,13 @@ def test_command_parses(command):
         words = words[words.index("--wrap") + 1].replace("$(", "").split()
     if "torchrun" in words:
         program = next(word for word in words if word.endswith(".py"))
-        importlib.import_module(program.removesuffix(".py")).parse(words[words.index(program) + 1:])
+        PARSERS[program](words[words.index(program) + 1:])
     elif "sbatch" in words:
         script, grid, *arguments = words[words.index("grid_search/slurm_array.sh"):]
         assert (ROOT / script).is_file() and (ROOT / grid).is_file()
-        importlib.import_module("train").parse(["--model-type", "Supervised", *(word.strip(")") for word in arguments)])
+        parse_train(["--model-type", "Supervised", *(word.strip(")") for word in arguments)])
     elif first == "python" and second != "report.py":
-        importlib.import_module(second.removesuffix(".py")).parse(arguments)
+        PARSERS[second](arguments)
     elif first in ("bash", "python"):
         assert (ROOT / second).is_file()
     else:
@@ -76,14 +76,14 @@ def rerun_name(command):
     words = shlex.split(command)
     place = next(k for k, word in enumerate(words) if Path(word).name in ("pretrain.py", "train.py"))
     pretraining = Path(words[place]).name == "pretrain.py"
-    args = (pretrain if pretraining else train).parse(words[place + 1:])
+    args = PARSERS[Path(words[place]).name](words[place + 1:])
     ratio = data = None
     if pretraining:
         ratio = args.sample_ratio
     elif args.pretrained_model_path:  # <model type>/<run>/last.pth
         source = results.parse_name("pretrain_" + "_".join(args.pretrained_model_path.parts[-3:-1]))[0]
         ratio, data = source.ratio, source.data
-    run = utils.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
+    run = runs.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
                          getattr(args, "label_ratio", 1.0), args.seed, data)
     return "pretrain_" * pretraining + f"{args.model_type}_{run}"
 

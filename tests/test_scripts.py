@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import train
+from training.command_line import parse_train
 
 ROOT = Path(__file__).resolve().parents[1]
 BASH = os.environ.get("OLD_BASH", "bash")
@@ -78,7 +78,7 @@ def test_paths_given_to_run_sh_are_those_of_the_caller(spelling, tmp_path):
     *runs, report = commands_of_the_demo(tmp_path, *spelling, "--store-dir=~/s")
     for words in runs:
         if Path(words[0]).name == "train.py":
-            args = train.parse(words[1:])
+            args = parse_train(words[1:])
             assert (args.output_dir, args.store_dir) == (Path("my out"), Path.home() / "s")
         else:
             assert words[words.index("--output-dir", words.index("--output-dir") + 1) + 1] == "my out" and "~/s" in words
@@ -100,7 +100,7 @@ def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path):
     assert done.returncode == 0, done.stderr
     pretraining, cell = map(shlex.split, done.stdout.splitlines())
     assert pretraining[:2] == ["python", str(ROOT / "pretrain.py")] and cell[:2] == ["python", str(ROOT / "train.py")]
-    args = train.parse(cell[2:])
+    args = parse_train(cell[2:])
     assert args.output_dir == Path("out") and args.data_dir == ROOT / "data"
     assert args.pretrained_model_path.parts[:2] == ("out", "checkpoint")
     assert pretraining[-4:-2] == ["--data-dir", "../d"]

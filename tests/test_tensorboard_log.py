@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import pretrain
 import train
-from program import run as run_program
+from utils import run as run_program
 
 
 def run(program, root, *arguments):

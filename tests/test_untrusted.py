@@ -13,7 +13,7 @@ import train
 from data import imagenet_tar
 from data.sources import FolderSource, decode
 from data.store_files import NAMES
-from program import run as run_program
+from utils import run as run_program
 
 TRAIN = ["--batch-size", "7", "--lr", "0.01", "--epochs", "1"]
 LINEAR = ["--model-type", "SelfSupervisedPretrained", *TRAIN]

@@ -10,13 +10,13 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-import train
 from conf import global_settings as settings
 from data.datasets import DATASETS
 from functions import MODEL_TYPES, build_model
 from records import checkpoint
 from records.weights import find_backbone, load_backbone
 from supervised.resnet import resnet
+from training.command_line import parse_train
 
 MODEL = torchvision.models.resnet18(num_classes=10)
 WHOLE = {k: v for k, v in MODEL.state_dict().items()}
@@ -157,7 +157,7 @@ def test_the_expected_input_is_stated_recognised_or_printed(tmp_path, capsys):
 
 def test_flags_set_the_input(tmp_path):
     torch.save(WHOLE, tmp_path / "x.pth")
-    args = train.parse(["--model-type", "Supervised", "--mean", "0.5,0.4,0.3", "--std=0.1,0.2,0.3"])
+    args = parse_train(["--model-type", "Supervised", "--mean", "0.5,0.4,0.3", "--std=0.1,0.2,0.3"])
     backbone = build(tmp_path / "x.pth", image_size=64, mean=args.mean, std=args.std)
     assert backbone[1:4] == (64, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
     assert backbone.trained_as["mean"] == (0.5, 0.4, 0.3)
@@ -167,7 +167,7 @@ def test_flags_set_the_input(tmp_path):
                                    ["--mean", "0,0,inf"]])
 def test_three_numbers_are_needed(words, capsys):
     with pytest.raises(SystemExit) as stop:
-        train.parse(["--model-type", "Supervised", *words])
+        parse_train(["--model-type", "Supervised", *words])
     assert stop.value.code == 2 and words[0] in capsys.readouterr().err
 
 

@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from conf import global_settings as settings
 from data.dataloader import Batches, generator
 from data.datasets import stratified
-from data.store_files import locked
 from functions import autocast, labelled_view
-from records.files import whole
+from records.files import locked, whole
 
 VERSION = 1
 

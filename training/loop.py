@@ -10,13 +10,13 @@ from typing import Callable, NamedTuple, Optional
 import torch
 from tqdm import tqdm
 
-import program
 import utils
 from conf import global_settings as settings
-from data.store_files import flock, writing
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from parallel import distributed
 from records import checkpoint, provenance
+from records.files import flock, writing
+from records.runs import CsvLog, check_resume, plain_config
 from records.tensorboard_log import TensorBoardLog
 from records.weights import without_head
 from training.optimizers import build_optimizer, learning_rate, scaled_rate
@@ -78,7 +78,7 @@ class Run:
             provenance.write_config(config, args, self.device)
         self.log = self.board = distributed.Nothing()
         if self._first:
-            self.log = utils.CsvLog(log, job.columns, self.row)
+            self.log = CsvLog(log, job.columns, self.row)
             runs = args.output_dir / "runs" / args.model_type / name
             self.board = TensorBoardLog(runs, self.epoch)
         self._saved = self._printed = time.monotonic()
@@ -91,13 +91,18 @@ class Run:
     def train(self):
         """Train the epochs that are missing. Returns: the last row of the CSV.
 
-        Raises: Diverged, after marking it in the CSV; program.Interrupted.
+        Raises: Diverged, after marking it in the CSV; utils.Interrupted.
         """
         with self._signals():
             for epoch in range(self.epoch + 1, self.args.epochs + 1):
                 self._train_epoch(epoch)
         print(f"checkpoint: {self.folder / 'last.pth'}")
         return self.row
+
+    def finish(self, final=()):
+        """Close TensorBoard's file with the settings and final figures. Args: final: {name: number}."""
+        self.board.finish(plain_config(self.args), utils.flags(lambda flag: flag.result),
+                          dict(final))
 
     def rate(self, epoch):
         """Learning rate by step of an epoch."""
@@ -178,7 +183,7 @@ class Run:
         self._agree.wait()  # for the checkpoint, which the first process writes
         if number == getattr(signal, "SIGUSR1", None):
             return
-        raise program.Interrupted(
+        raise utils.Interrupted(
             f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
             f"{self.epoch + 1}; go on with: {provenance.command()} --resume", number)
 
@@ -206,7 +211,7 @@ class Run:
                 "optimizer": self.optimizer.state_dict(), "best": self.best, "row": self.row,
                 "scaler": self.scaler.state_dict() if self.scaler else {},
                 "progress": self.progress.plain() if self.progress else {},
-                "config": utils.plain_config(self.args)}
+                "config": plain_config(self.args)}
 
     def _save(self):
         """Write last.pth, and before it the best.pth that it knows of."""
@@ -221,7 +226,7 @@ class Run:
             self._unsaved_best = None
 
     def _go_on(self, state):
-        utils.check_resume(state, self.args)
+        check_resume(state, self.args, utils.flags(lambda flag: flag.resumable))
         if self.job.trained is not self.job.network:
             self._check_frozen(state["model"])
         self.job.network.load_state_dict(state["model"])

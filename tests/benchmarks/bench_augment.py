@@ -22,7 +22,7 @@ import yaml
 from torchvision import transforms as T
 
 sys.path.append(str(measure.ROOT))
-import program  # noqa: E402
+import utils  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches, generator  # noqa: E402
 
@@ -110,7 +110,7 @@ def main(argv=None):
     if arguments.quick:
         arguments.seconds = 0.5
     measure.start(arguments)
-    program.keep_freed_memory()  # as the programs do
+    utils.keep_freed_memory()  # as the programs do
     for size in arguments.sizes:
         usual = per_image.TwoViews(per_image.simclr(size, per_image.gaussian_blur(size)))
         compare(size, usual, "per image", arguments, REQUIRED.get(size))

@@ -14,7 +14,6 @@ import per_image
 import torch
 
 sys.path.append(str(measure.ROOT))
-import program  # noqa: E402
 import utils  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches  # noqa: E402
@@ -36,7 +35,7 @@ class Loop:
     """A network, its optimizer, and images for some steps of train_one_epoch."""
 
     def __init__(self, pairs, size, stem, steps, amp="auto", compiled=False, device="cpu"):
-        program.keep_freed_memory()  # as the programs do
+        utils.keep_freed_memory()  # as the programs do
         torch.manual_seed(0)
         self.device, self.size, self.pairs = utils.open_device(device), size, pairs
         network = SimCLR("resnet18", 128, stem) if pairs else resnet("resnet18", 100, stem)

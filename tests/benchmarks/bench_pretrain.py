@@ -7,10 +7,8 @@ tensors that are there already. The peer's loop runs as it is, with its own tran
 FOLDER: a checkout of github.com/sthalles/SimCLR.
 """
 
-import sys
 
 import measure
-import per_image
 from bench_loop import Loop
 
 PEER_REQUIRED = {32: 3, 64: 2.5, 96: 2.5}  # ratio by px a side

@@ -13,7 +13,7 @@ import per_image
 from torch.utils.data import DataLoader
 
 sys.path.append(str(measure.ROOT))
-import program  # noqa: E402
+import utils  # noqa: E402
 from data import augment  # noqa: E402
 from data.dataloader import Batches, generator  # noqa: E402
 
@@ -51,7 +51,7 @@ def main(argv=None):
     if arguments.quick:
         arguments.images = 5000
     measure.start(arguments)
-    program.keep_freed_memory()  # as the programs do
+    utils.keep_freed_memory()  # as the programs do
     images = per_image.some_images(arguments.images, SIZE)
     labels = np.arange(len(images)) % 100
     batched(images[:1000], labels[:1000])
