@@ -17,8 +17,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import pretrain
 import train
 from data.dataloader import FeatureBatches
-from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, classification, train_one_epoch
+from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
+from supervised.pretraining import classification
 from training.optimizers import build_optimizer
 from utils import run as run_program
 
