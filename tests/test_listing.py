@@ -152,6 +152,7 @@ def test_pipes_sockets_and_devices_are_not_opened(root, monkeypatch):
     os.mkfifo(root / "a" / "pipe.png")
     os.mkfifo(root / "a" / "pipe")
     (root / "a" / "zero.png").symlink_to("/dev/zero")
+    monkeypatch.setattr(listing, "_head", lambda path: pytest.fail(f"opened {path}"))
     monkeypatch.chdir(root / "a")  # the name of a socket has a limit
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket.png")
@@ -200,10 +201,10 @@ def test_names_of_any_kind_go_through_the_store(tmp_path):
     for k, name in enumerate(ODD):
         write(tmp_path / "train" / name / f"{name}.png", np.full((8, 8, 3), k, dtype=np.uint8))
         (tmp_path / "train" / name / f"{name}.jpg").write_bytes(b"broken")
-    lines = []
+    lines, store = [], tmp_path / os.fsdecode(b"store\n\xe9")
 
     def start(make_source=lambda: FolderSource.labelled(tmp_path / "train")):
-        return open_store(tmp_path / "store", make_source, 8, directories=[tmp_path / "train"], workers=1,
+        return open_store(store, make_source, 8, directories=[tmp_path / "train"], workers=1,
                           max_bad_images=99, say=lines.append)
 
     start()
@@ -211,7 +212,7 @@ def test_names_of_any_kind_go_through_the_store(tmp_path):
     assert again.classes == tuple(sorted(ODD)) and int(again.present.sum()) == len(ODD)
     for row in np.flatnonzero(again.present):
         assert again.images[row, 0, 0, 0] == ODD.index(again.classes[again.labels[row]])
-    bad = (tmp_path / "store" / "bad.txt").read_bytes().decode("utf-8").splitlines()
+    bad = (store / "bad.txt").read_bytes().decode("utf-8").splitlines()
     assert len(bad) == len(ODD) and all("not a readable image (" in line for line in bad)
     for line in lines:
         assert len(line.splitlines()) == 1 and line.encode("utf-8") and line.isprintable()

@@ -131,6 +131,7 @@ def test_values_that_are_not_finite_are_refused(bad, tmp_path):
 
 
 @pytest.mark.parametrize("value, expected", [(200, 200), (4000, 250), (60000, 234), (70000, 0), (-5, 0)])
+@pytest.mark.filterwarnings("error")  # of a division by zero
 def test_a_single_value(value, expected, tmp_path):
     assert (seen(save(tmp_path / "x.tif", np.full((8, 8), value, dtype=np.int32)), 8) == expected).all()
 
