@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import names
 import provenance
 import results
 import utils
@@ -88,3 +89,11 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
     assert {name: found[name] for name in values} == values
     assert found["data_dir"] == str(Path(folder))
     assert not list(tmp_path.glob("*.partial"))
+
+
+@given(st.text(st.characters(exclude_categories=())), st.integers(4, 40))
+def test_a_printable_name_is_one_line_whatever_it_is(name, length):
+    text = names.printable(name)
+    assert names.printable(text) == text and text.encode("utf-8").decode("utf-8").splitlines() in ([], [text])
+    assert len(names.short(name, length)) <= length
+    assert names.short(name, length) == text or len(text) > length
