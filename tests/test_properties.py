@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import utils
 from data.dataloader import FeatureBatches, generator
 from data.datasets import stratified
-from records import provenance, results, runs
+from records import names, provenance, results, runs
 
 settings.register_profile("here", deadline=None, max_examples=200,
                           suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -154,3 +154,9 @@ def test_batch_norm_never_sees_a_single_image(images, batch_size, piece, process
     batches.processes = processes
     for step in {0, len(batches) - 1}:
         assert min(sum(part.counts) for part in batches.share(step).pieces) >= 2
+@given(st.text(st.characters(exclude_categories=())), st.integers(4, 40))
+def test_a_printable_name_is_one_line_whatever_it_is(name, length):
+    text = names.printable(name)
+    assert names.printable(text) == text and text.encode("utf-8").decode("utf-8").splitlines() in ([], [text])
+    assert len(names.short(name, length)) <= length
+    assert names.short(name, length) == text or len(text) > length
