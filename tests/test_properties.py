@@ -154,6 +154,8 @@ def test_batch_norm_never_sees_a_single_image(images, batch_size, piece, process
     batches.processes = processes
     for step in {0, len(batches) - 1}:
         assert min(sum(part.counts) for part in batches.share(step).pieces) >= 2
+
+
 @given(st.text(st.characters(exclude_categories=())), st.integers(4, 40))
 def test_a_printable_name_is_one_line_whatever_it_is(name, length):
     text = names.printable(name)
