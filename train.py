@@ -15,7 +15,7 @@ from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, lab
 from parallel import distributed
 from records import checkpoint, runs
 from records.tensorboard_log import SHEET
-from supervised.pretraining import classification
+from supervised_pretrained.pretraining import classification
 from training.command_line import check_batch_size, parse_train, trains_batch_norm
 from training.features import extract_features, kept_features
 from training.loop import Job, Run

@@ -17,6 +17,8 @@ from typing import NamedTuple
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
 DIGITS = 100  # of a number on the command line, at most
+# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
+MANY = 10 ** 6  # epochs, images of a batch and the like
 _PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
           float: re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)}
 
@@ -26,14 +28,13 @@ def _number(kind, low, high, open_low=False, open_high=False):
     take 1_000, digits of other scripts, blanks, nan and inf."""
     def parse(text):
         if not _PLAIN[kind].fullmatch(text) or len(text) > DIGITS:
-            whole = "a whole number, as 128" if kind is int else "a number, as 0.1 or 1e-4"
-            raise argparse.ArgumentTypeError(f"{text[:DIGITS]!r} is not {whole}")
+            kinds = "a whole number, as 128" if kind is int else "a number, as 0.1 or 1e-4"
+            raise argparse.ArgumentTypeError(f"{text[:DIGITS]!r} is not {kinds}")
         value = kind(text) + 0  # -0.0 becomes 0.0
         enough = low < value if open_low else low <= value
         if not enough or not (value < high if open_high else value <= high):
-            raise argparse.ArgumentTypeError(
-                f"{text} must be {'above' if open_low else 'at least'} {low} and "
-                f"{'below' if open_high else 'at most'} {high}")
+            least, most = "above" if open_low else "at least", "below" if open_high else "at most"
+            raise argparse.ArgumentTypeError(f"{text} must be {least} {low} and {most} {high}")
         return value
     return parse
 
@@ -61,21 +62,18 @@ def utf8_path(text):
 
     Raises: argparse.ArgumentTypeError for another name, or one that this locale cannot read.
     """
-    found = path(text)
     try:
-        str(found).encode("utf-8")
+        text.encode("utf-8")
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(
-            f"{ascii(text)} is not UTF-8; take another name or, where the locale "
-            "misreads it, set PYTHONUTF8=1") from None
-    return found
+        raise argparse.ArgumentTypeError(f"{ascii(text)} is not UTF-8; take another name or, where "
+                                         "the locale misreads it, set PYTHONUTF8=1") from None
+    return path(text)
 
 
 def _rgb(low, open_low=False):
     """Three numbers with commas between, of red, green and blue."""
     def parse(text):
-        number = _number(float, low, 1e6, open_low=open_low)
-        values = [number(part) for part in text.split(",")]
+        values = [_number(float, low, MANY, open_low)(part) for part in text.split(",")]
         if len(values) != 3:
             raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
         return values
@@ -98,8 +96,6 @@ def _flag(programs, help, result=True, resumable=False, shared="", **options):
     return Flag(programs, {"help": help, **options}, result, resumable or not result, shared)
 
 
-# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
-MANY = 10 ** 6  # epochs, images of a batch and the like
 _COUNT = _number(int, 1, MANY)
 _RATE = _number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
 _RATIO = _number(float, 0, 1, open_low=True)
@@ -142,12 +138,11 @@ ARGUMENTS = {
     "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
                                    "checkpoint, or the ImageNet weights)", resumable=True,
                                    type=path),
-    "mean": _flag("T", "mean of the network's input, of pixels in [0, 1] (default: the weights' or "
-                  "the dataset's)", type=_rgb(-1e6), metavar="R,G,B"),
-    "std": _flag("T", "standard deviation of the network's input (default: the weights' or the "
-                 "dataset's)", type=_rgb(0, open_low=True), metavar="R,G,B"),
-    "sample_ratio": _flag("P", "share of the images to pre-train on, class by class", type=_RATIO,
-                          default=1.0),
+    "mean": _flag("T", "of the network's input, pixels in [0, 1] (default: the weights' or the "
+                  "dataset's)", type=_rgb(-MANY), metavar="R,G,B"),
+    "std": _flag("T", "standard deviation of the same", type=_rgb(0, open_low=True),
+                 metavar="R,G,B"),
+    "sample_ratio": _flag("P", "share of the images, class by class", type=_RATIO, default=1.0),
     "out_dim": _flag("P", "outputs of the projection head", type=_number(int, 1, 2 ** 16),
                      default=128),
     "temperature": _flag("P", "of NT-Xent", type=_number(float, 0.001, 1000), default=0.5),
@@ -156,8 +151,7 @@ ARGUMENTS = {
     "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none", resumable=True,
                        type=_number(int, 0, MANY), default=5),
     "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)"),
-    "label_ratio": _flag("T", "share of the labelled training images to use", type=_RATIO,
-                         default=1.0),
+    "label_ratio": _flag("T", "share of the labelled images to train on", type=_RATIO, default=1.0),
     "val_ratio": _flag("T", "share of the training set held out to choose on",
                        type=_number(float, 0, 0.9), default=0.1),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
@@ -230,14 +224,13 @@ def open_device(name):
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        there = torch.cuda.device_count()
+        there, reason = torch.cuda.device_count(), str(error).splitlines()[0]
         others = f" or one of {there} CUDA devices, from cuda:0 on" if there else ""
-        reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name} is not there ({reason}); use cpu{others}") from error
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True  # every batch has the same shape but the last
-    if device.type == "cpu" and torch.cuda.is_available():
+    elif torch.cuda.is_available():
         print("a GPU is there and unused: --device cuda uses it")
     return device
 
@@ -259,9 +252,8 @@ class Interrupted(Exception):
 
 
 def keep_freed_memory():
-    """Have glibc keep freed memory for the next step instead of handing it back to the system,
-    which would have to clear each page anew: a tenth of a training step on a CPU. Nothing
-    elsewhere."""
+    """Have glibc keep freed memory for the next step: the system would have to clear each page
+    anew, a tenth of a training step on a CPU. Nothing elsewhere."""
     mmap_max, trim_threshold = -4, -1  # names of mallopt(3)
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)

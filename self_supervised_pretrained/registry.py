@@ -28,5 +28,5 @@ PRETRAININGS = {
     "VICReg": Pretraining(
         "self_supervised_pretrained.vicreg", "Self-supervised (VICReg)"),
     "SupervisedPretraining": Pretraining(
-        "supervised.pretraining", "Supervised", labels=True),
+        "supervised_pretrained.pretraining", "Supervised", labels=True),
 }

@@ -19,7 +19,7 @@ import train
 from data.dataloader import FeatureBatches
 from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
-from supervised.pretraining import classification
+from supervised_pretrained.pretraining import classification
 from training.optimizers import build_optimizer
 from utils import run as run_program
 
