@@ -9,14 +9,11 @@ from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
 from parallel import distributed
-from records.runs import run_name
+from records.runs import PRETRAIN_COLUMNS, run_name
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import check_batch_size, parse_pretrain
 from training.features import knn_probe
 from training.loop import Job, Run
-
-COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
-           "images_per_second", "seconds")
 
 
 def main(argv=None):
@@ -85,7 +82,7 @@ def make_job(args, method, network, stem, size, split, device, probe):
                   "sample_ratio": args.sample_ratio, "data": args.data,
                   "pretraining": args.model_type}
     return Job(
-        network=network, trained=network, view=view, evaluate=evaluate, columns=COLUMNS,
+        network=network, trained=network, view=view, evaluate=evaluate, columns=PRETRAIN_COLUMNS,
         chosen_by="",
         batches=Batches(split.images, split.labels, args.batch_size, device, split.rows,
                         args.micro_batch_size),

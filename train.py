@@ -20,8 +20,6 @@ from training.command_line import check_batch_size, parse_train, trains_batch_no
 from training.features import extract_features, kept_features
 from training.loop import Job, Run
 
-COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
-           "test_loss", "test_accuracy", "test_top5_accuracy", "images_per_second", "seconds")
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 
 
@@ -102,7 +100,7 @@ class Task(NamedTuple):
             if len(self.batches[part]):
                 scores = metrics(*self.predict(part), criterion)
                 row.update({f"{part}_{name}": value for name, value in scores.items()})
-        return {name: value for name, value in row.items() if name in COLUMNS}
+        return {name: value for name, value in row.items() if name in runs.TRAIN_COLUMNS}
 
     def predict(self, part):
         """Returns: (logits, labels) of "val" or "test"."""
@@ -156,7 +154,7 @@ def make_job(args, backbone, task, classes):
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
     return Job(
         network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
-        amp=task.amp, objective=classification(smoothed), columns=COLUMNS,
+        amp=task.amp, objective=classification(smoothed), columns=runs.TRAIN_COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
         chosen_by="val_accuracy", facts={"classes": list(classes), "trained_as": trained_as})
 

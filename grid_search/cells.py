@@ -1,6 +1,5 @@
 """The cells of a grid: their commands, the files they leave, and how far they have come."""
 
-import math
 import shlex
 import sys
 from argparse import Namespace
@@ -16,8 +15,6 @@ from training.command_line import parse_pretrain, parse_train
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
-COLUMNS = {"train.py": ("epoch", "train_loss", "val_loss", "val_accuracy"),
-           "pretrain.py": ("epoch", "loss")}  # that say how far it came, its loss second
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +59,7 @@ class Cell:
     def rows(self):
         """The whole rows of its CSV; none where there is no such file."""
         try:
-            return results.read_rows(self.csv, COLUMNS[self.program])[0]
+            return results.read_rows(self.csv, self.program == "pretrain.py")[0]
         except (OSError, ValueError):
             return []
 
@@ -79,7 +76,7 @@ class Cell:
         rows, weights = self.rows(), self.folder / "last.pth"
         if rows or weights.is_file():
             self._check_settings()
-        if rows and not math.isfinite(rows[-1][COLUMNS[self.program][1]] or 0):
+        if rows and results.diverged(rows[-1]):
             return "diverged"
         if self.has_results() and (self.program == "train.py" or weights.is_file()):
             return "finished"

@@ -11,11 +11,8 @@ import yaml
 
 from conf import global_settings as settings
 from records.names import printable
+from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
 
-TRAIN_COLUMNS = ("epoch learning_rate train_loss train_accuracy val_loss val_accuracy test_loss "
-                 "test_accuracy test_top5_accuracy images_per_second seconds").split()
-PRETRAIN_COLUMNS = ("epoch learning_rate loss contrast_accuracy knn_accuracy images_per_second "
-                    "seconds").split()
 NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
 RUN_NAME = re.compile(
     r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
@@ -39,7 +36,7 @@ class Setting(NamedTuple):
     source: str | None = None
 
 
-class Run(NamedTuple):
+class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
     `config`: the settings in the YAML file beside it."""
     setting: Setting
@@ -83,8 +80,9 @@ def parse_row(header, line, columns):
     cells = line.split(",")
     if len(cells) != len(header):
         raise ValueError(f"{len(cells)} of {len(header)} cells")
-    row = {name: float(cell) if cell.strip() else None
-           for name, cell in zip(header, cells) if name in columns}
+    row = dict.fromkeys(columns)
+    row.update((name, float(cell) if cell.strip() else None)
+               for name, cell in zip(header, cells) if name in row)
     if row["epoch"] is None or row["epoch"] < 1 or not row["epoch"].is_integer():
         raise ValueError(f"epoch {row['epoch']} is no whole number from 1")
     for name, value in row.items():
@@ -93,15 +91,19 @@ def parse_row(header, line, columns):
     return {**row, "epoch": int(row["epoch"])}
 
 
-def read_rows(path, columns):
+def read_rows(path, pretraining):
     """The whole rows of a CSV up to the first bad line, and a complaint about the rest or None.
 
-    A repeated epoch is a resumed run's: the rows written later count.
-    Raises: ValueError if the file is no text, has another header or no whole row; OSError.
+    A repeated epoch is a resumed run's: the rows written later count. A column that an older CSV
+    lacks is None, one that is not known here is left out.
+    Args: pretraining: whether it is pretrain.py's.
+    Raises: ValueError if the file is no text, tells no loss by epoch or has no whole row; OSError.
     """
+    columns = PRETRAIN_COLUMNS if pretraining else TRAIN_COLUMNS
     *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
     header = lines[0].split(",") if lines else []
-    missing = [name for name in columns if name not in header]
+    needed = "epoch", "loss" if pretraining else "train_loss"
+    missing = [name for name in needed if name not in header]
     if missing:
         raise ValueError(f"its header lacks {missing[0]}" if header else "it is empty")
     rows, complaint = [], "the last line is half-written" if torn else None
@@ -137,15 +139,14 @@ def planned_epochs(config):
 
 
 def read_runs(folder, name_filter="*"):
-    """Every usable Run of a folder; what is not usable is named on stderr."""
+    """Every usable RunRecord of a folder; what is not usable is named on stderr."""
     runs = []
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
         try:
             setting, seed, run = parse_name(path.stem)
-            columns = PRETRAIN_COLUMNS if setting.pretraining else TRAIN_COLUMNS
-            rows, complaint = read_rows(path, columns)
+            rows, complaint = read_rows(path, setting.pretraining)
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
@@ -155,7 +156,7 @@ def read_runs(folder, name_filter="*"):
         config = read_config(path.with_suffix(".yml"))
         planned = planned_epochs(config) or planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
-        runs.append(Run(setting, seed, rows, planned or rows[-1]["epoch"], config))
+        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config))
     return runs
 
 

@@ -6,6 +6,12 @@ from pathlib import Path
 from conf import global_settings as settings
 from records.files import whole
 
+TRAIN_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
+                 "val_accuracy", "test_loss", "test_accuracy", "test_top5_accuracy",
+                 "images_per_second", "seconds")
+PRETRAIN_COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
+                    "images_per_second", "seconds")
+
 
 def run_name(data, optimizer, lr, batch_size, ratio=None, labels=1.0, seed=0, source=None):
     """The folder and file name of a run: equal settings give equal names, others others.
@@ -45,14 +51,16 @@ def plain_config(args):
 
 
 class CsvLog:
-    """One row an epoch, flushed; starts anew, or goes on after the last row of an earlier part."""
+    """One row an epoch, flushed; starts anew, or goes on after the last row of an earlier part, of
+    which it keeps columns that are not known here."""
 
     def __init__(self, path, columns, last_row=None):
-        self.path, self.columns = Path(path), columns
+        self.path = Path(path)
         kept = self._rows_before(last_row["epoch"]) + [last_row] if last_row else []
+        self.columns = list(dict.fromkeys([*columns, *(kept[0] if kept else ())]))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with whole(self.path, newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(kept)
 
@@ -63,10 +71,10 @@ class CsvLog:
         try:
             with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))[:epoch - 1]
-            whole = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
+            intact = [int(row["epoch"]) for row in rows] == list(range(1, epoch))
         except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if not whole or set(rows[0]) != set(self.columns):
+            intact = False
+        if not intact or None in rows[0]:
             raise ValueError(f"{self.path}: does not hold the epochs 1 to {epoch - 1} that "
                              "--resume goes on from; put the file back, or start anew without it")
         return rows

@@ -2,12 +2,12 @@
 
 import csv
 
-from records import results
+from records import runs
 
 NAME = "Supervised_cifar100-sgd-lr0.1-bs128"
 
 
-def write_run(res, name, epochs, planned=None, columns=results.TRAIN_COLUMNS):
+def write_run(res, name, epochs, planned=None, columns=runs.TRAIN_COLUMNS):
     """A CSV with one row for each dict of `epochs`, and the config.yml of its run if planned."""
     res.mkdir(parents=True, exist_ok=True)
     rows = [{"epoch": number, "train_loss": 1.0, "seconds": 30.0, **epoch}

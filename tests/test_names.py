@@ -14,7 +14,7 @@ from PIL import Image
 import report
 import test as test_program
 import train
-from records import checkpoint, results
+from records import checkpoint, runs
 from records.names import printable, short
 from utils import run as run_program
 
@@ -101,7 +101,7 @@ def test_a_terminal_that_knows_ascii_alone(tmp_path):
 
 
 def write_run(folder, stem, accuracy):
-    header = ",".join(results.TRAIN_COLUMNS)
+    header = ",".join(runs.TRAIN_COLUMNS)
     row = f"1,0.1,1.0,0.5,1.0,{accuracy},1.0,{accuracy},1,10,1"
     (folder / f"{stem}.csv").write_text(f"{header}\n{row}\n{row.replace('1,', '2,', 1)}\n", encoding="utf-8")
     (folder / f"{stem}.yml").write_text(yaml.safe_dump({"epochs": 2}), encoding="utf-8")

@@ -10,7 +10,7 @@ import pretrain
 import test as test_program
 import train
 from functions import MODEL_TYPES
-from records import checkpoint
+from records import checkpoint, runs
 from records.weights import find_backbone
 from utils import run as run_program
 
@@ -71,7 +71,7 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     log, = (root / "res").glob(f"{model_type}_*.csv")
     first = rows_of(log)
     assert [row["epoch"] for row in first] == ["1", "2"]
-    assert tuple(first[0]) == train.COLUMNS and all(first[-1].values())
+    assert tuple(first[0]) == runs.TRAIN_COLUMNS and all(first[-1].values())
 
     capsys.readouterr()
     assert run(test_program, root, "--model-type", model_type) == 0

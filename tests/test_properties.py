@@ -48,7 +48,7 @@ def test_two_runs_never_share_a_name(one, other):
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
 SHARE = st.floats(0, 1) | st.just("")
 ROWS = st.lists(st.fixed_dictionaries({
-    name: SHARE if name.endswith("accuracy") else NUMBER for name in results.TRAIN_COLUMNS if name != "epoch"}),
+    name: SHARE if name.endswith("accuracy") else NUMBER for name in runs.TRAIN_COLUMNS if name != "epoch"}),
     min_size=1, max_size=5)
 
 
@@ -56,22 +56,22 @@ ROWS = st.lists(st.fixed_dictionaries({
 def test_rows_of_a_csv_come_back_exactly(tmp_path, rows, cut):
     """Also where a run stops after some rows and goes on."""
     path, rows = tmp_path / "log.csv", [{"epoch": k + 1, **row} for k, row in enumerate(rows)]
-    log = runs.CsvLog(path, results.TRAIN_COLUMNS)
+    log = runs.CsvLog(path, runs.TRAIN_COLUMNS)
     for row in rows[:cut]:
         log.write(row)
     if 0 < cut < len(rows):
-        log = runs.CsvLog(path, results.TRAIN_COLUMNS, rows[cut - 1])
+        log = runs.CsvLog(path, runs.TRAIN_COLUMNS, rows[cut - 1])
     for row in rows[cut:]:
         log.write(row)
-    found, complaint = results.read_rows(path, results.TRAIN_COLUMNS)
+    found, complaint = results.read_rows(path, pretraining=False)
     assert complaint is None
     assert found == [{name: None if value == "" else value for name, value in row.items()} for row in rows]
 
 
 @given(st.floats(allow_nan=True), st.integers(1, 9))
 def test_a_loss_that_is_not_finite_comes_back_as_such(tmp_path, loss, epoch):
-    runs.CsvLog(tmp_path / "log.csv", results.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
-    (row,), _ = results.read_rows(tmp_path / "log.csv", results.TRAIN_COLUMNS)
+    runs.CsvLog(tmp_path / "log.csv", runs.TRAIN_COLUMNS).write({"epoch": epoch, "train_loss": loss})
+    (row,), _ = results.read_rows(tmp_path / "log.csv", pretraining=False)
     assert results.diverged(row) == (not math.isfinite(loss))
 
 

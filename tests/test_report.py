@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import report
-from records import results
+from records import results, runs
 from reporting.style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
 
@@ -107,9 +107,9 @@ def test_rows_are_sorted_by_test_accuracy(study):
 
 
 @pytest.mark.parametrize("name, content", [
-    (NAME, b""), (NAME, b"a,b\n1,2\n"), (NAME, ",".join(results.TRAIN_COLUMNS).encode() + b"\n"),
+    (NAME, b""), (NAME, b"a,b\n1,2\n"), (NAME, ",".join(runs.TRAIN_COLUMNS).encode() + b"\n"),
     (NAME, b"\xff\xfe\x00\x01"), ("notes", b"a,b\n1,2\n"), (NAME + "-extra", b"a\n"),
-    (NAME.replace("0.1", "1.2.3"), b"a\n"), ("pretrain_" + NAME, b"epoch,loss\n1,2\n")])
+    (NAME.replace("0.1", "1.2.3"), b"a\n"), ("pretrain_" + NAME, b"epoch,knn_accuracy\n1,0.5\n")])
 def test_foreign_files_are_named_and_skipped(res, capsys, name, content):
     good = write_run(res, "Supervised_digits-adam-lr1-bs8", [epoch(0.5, 0.5)])
     (res / f"{name}.csv").write_bytes(content)
@@ -140,7 +140,7 @@ def test_pretraining_runs_have_a_table_of_their_own(res, tmp_path, capsys):
     rows = [{"loss": 4.0, "contrast_accuracy": 0.2, "knn_accuracy": 0.3},
             {"loss": 3.0, "contrast_accuracy": 0.25, "knn_accuracy": 0.35}]
     write_run(res, "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.0001-bs128-ratio0.1",
-              rows, 9, results.PRETRAIN_COLUMNS)
+              rows, 9, runs.PRETRAIN_COLUMNS)
     assert report.main(["--res", str(res), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     for cell in ("SelfSupervisedPretraining, imagenet", "3.0000", "0.2500", "0.3500", "2/9"):
@@ -191,7 +191,7 @@ def test_one_dataset_shows_no_pretraining_of_others(res, capsys):
     write_run(res, "SelfSupervisedPretrained_digits-sgd-lr0.1-bs8-fromdigits-ratio1", [epoch(0.5, 0.5)])
     for data in ("digits", "imagenet"):
         write_run(res, f"pretrain_SelfSupervisedPretraining_{data}-adam-lr0.1-bs8-ratio1", [{"loss": 1.0}],
-                  columns=results.PRETRAIN_COLUMNS)
+                  columns=runs.PRETRAIN_COLUMNS)
     table(res, "--data", "digits")
     shown = capsys.readouterr().out
     assert "SelfSupervisedPretraining, digits" in shown and "SelfSupervisedPretraining, imagenet" not in shown

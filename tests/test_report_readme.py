@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import report
-from records import results
+from records import runs
 from reporting import readme
 from reporting.readme import END, NOTHING, START
 from tests.csv_runs import NAME, epoch, write_run
@@ -20,7 +20,7 @@ PLACE = {"machine": "Abacus, 2 beads", "threads": 2, "processes": 1, "commit": "
 
 
 def write(res, name, epochs, /, **config):
-    columns = results.PRETRAIN_COLUMNS if name.startswith("pretrain_") else results.TRAIN_COLUMNS
+    columns = runs.PRETRAIN_COLUMNS if name.startswith("pretrain_") else runs.TRAIN_COLUMNS
     write_run(res, name, epochs, columns=columns)
     config = {"epochs": len(epochs), "image_size": 32, "pretrained_model_path": None, **PLACE, **config}
     (res / f"{name}.yml").write_text(yaml.safe_dump(config))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from records import results
+from records import results, runs
 from tests.csv_runs import NAME, epoch, write_run
 
 
@@ -94,3 +94,22 @@ def test_a_folder_in_place_of_a_yaml_file_is_ignored(res):
     write_run(res, NAME, [epoch(0.5, 0.5)])
     (res / f"{NAME}.yml").mkdir()
     assert results.read_runs(res)[0].planned == 1
+
+
+@pytest.mark.parametrize("columns", [
+    ("epoch", "train_loss", "val_accuracy", "test_accuracy"),
+    ("test_accuracy", "epoch", "macro_f1", "train_loss", "val_accuracy", "remark", *runs.TRAIN_COLUMNS[-2:])])
+def test_older_and_wider_csvs_read(res, columns):
+    """What a CSV lacks is empty, what is not known is left out, words included."""
+    write_run(res, NAME, [epoch(0.5, 0.25, macro_f1=0.9, remark="slow")] * 2, columns=columns)
+    result, = results.read_results(res)
+    assert result.test[0] == 0.25 and result.status == "done"
+    assert set(result.runs[0].rows[0]) == set(runs.TRAIN_COLUMNS) and result.runs[0].rows[0]["test_loss"] is None
+
+
+def test_a_resumed_csv_keeps_columns_that_are_not_known_and_gains_new_ones(res):
+    path = write_run(res, NAME, [epoch(0.5, 0.25, remark="slow")] * 2, columns=("epoch", "remark", "train_loss"))
+    log = runs.CsvLog(path, ("epoch", "train_loss", "macro_f1"), {"epoch": 3, "train_loss": 2.0, "macro_f1": 0.5})
+    log.write({"epoch": 4, "train_loss": 3.0, "macro_f1": 0.75})
+    assert path.read_text() == ("epoch,train_loss,macro_f1,remark\n1,1.0,,slow\n2,1.0,,slow\n3,2.0,0.5,\n"
+                                "4,3.0,0.75,\n")

@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import pretrain
 import train
+from records import runs
 from utils import run as run_program
 
 
@@ -49,7 +50,7 @@ def test_curves_images_text_and_settings(trained):
     with open(log, newline="") as file:
         rows = list(csv.DictReader(file))
     tags = events.Tags()
-    for name in set(train.COLUMNS) - {"epoch"}:
+    for name in set(runs.TRAIN_COLUMNS) - {"epoch"}:
         assert [event.value for event in events.Scalars(name)] == pytest.approx([float(row[name]) for row in rows])
     assert "confusion_matrix" in tags["images"]
     wrong = float(rows[-1]["test_accuracy"]) < 1

@@ -20,8 +20,8 @@ from data.dataloader import Batches  # noqa: E402
 from functions import train_one_epoch  # noqa: E402
 from parallel.gradients import Objective  # noqa: E402
 from self_supervised_pretrained.simclr import SimCLR, nt_xent  # noqa: E402
-from supervised_pretrained.pretraining import classification  # noqa: E402
 from supervised.resnet import resnet  # noqa: E402
+from supervised_pretrained.pretraining import classification  # noqa: E402
 from training.optimizers import build_optimizer  # noqa: E402
 
 REQUIRED = 0.95
