@@ -4,6 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from supervised import resnet
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Networks of an eighth of the channels, where what is done with them is the point."""
+    monkeypatch.setattr(resnet, "WIDTH", 8)
+
 
 @pytest.fixture
 def image_folder(tmp_path):

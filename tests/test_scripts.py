@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.common import BASH, ROOT, environment
 from training.command_line import parse_train
 
-ROOT = Path(__file__).resolve().parents[1]
-BASH = os.environ.get("OLD_BASH", "bash")
 SCRIPTS = sorted({*ROOT.glob("*.sh"), *ROOT.glob("grid_search/*.sh"), *ROOT.glob("tests/**/*.sh")})
 NEWER = {  # than bash 3.2, or than what BSD has
     "an array that may be empty, unguarded under set -u": r'(?<!\+)"\$\{\w+\[@\]\}"',
@@ -95,8 +94,7 @@ def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path):
     done = subprocess.run(
         [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out", "--epochs", "1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "DRY_RUN": "1", "RATIOS": "0.1", "OPTIMIZERS": "sgd", "LRS": "0.1",
-             "PRETRAIN_ARGS": "--data-dir ../d", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+        env=environment(DRY_RUN="1", RATIOS="0.1", OPTIMIZERS="sgd", LRS="0.1", PRETRAIN_ARGS="--data-dir ../d"))
     assert done.returncode == 0, done.stderr
     pretraining, cell = map(shlex.split, done.stdout.splitlines())
     assert pretraining[:2] == ["python", str(ROOT / "pretrain.py")] and cell[:2] == ["python", str(ROOT / "train.py")]

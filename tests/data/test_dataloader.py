@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from data.dataloader import Batches, FeatureBatches
+from tests.common import ROOT
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
     shape = (100_000, 64, 64, 3)
     np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "images.npy"), str(200 * 2**20)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT,
                           env={**os.environ, "OMP_NUM_THREADS": "2"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "100000"

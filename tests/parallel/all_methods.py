@@ -1,6 +1,6 @@
-"""What tests/test_distributed.py has several processes do: every program and method, one after the other.
+"""What tests/parallel/test_distributed.py has several processes do: every program and method, one after the other.
 
-    torchrun --nproc-per-node=2 tests/all_methods.py FOLDER [options of all programs]
+    torchrun --nproc-per-node=2 tests/parallel/all_methods.py FOLDER [options of all programs]
 
 On some of the digits, in float64: so few images and steps, with batch norm over single pixels, multiply float32's
 rounding into differences as large as the losses.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402

@@ -1,6 +1,6 @@
 """Runs that are killed at random moments and started again end as if nothing had happened.
 
-    KILLS=50 python -m pytest tests/test_kill.py      a longer soak
+    KILLS=50 python -m pytest tests/training/test_kill.py      a longer soak
 """
 
 import csv
@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from records import checkpoint
-from tests.test_loop import equal, outcome
+from tests.training.test_loop import equal, outcome
 
-ROOT = Path(__file__).resolve().parents[1]
 KILLS = int(os.environ.get("KILLS", "2"))  # of each program
 COMMON = ["--data", "digits", "--epochs", "2", "--lr", "0.01", "--checkpoint-minutes", "1e-9"]
 PROGRAMS = {

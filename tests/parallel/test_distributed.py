@@ -14,9 +14,8 @@ import torch
 from parallel.distributed import share_of
 from records import checkpoint
 from self_supervised_pretrained.registry import PRETRAININGS
-from tests.test_loop import CASES, outcome
+from tests.training.test_loop import CASES, outcome
 
-ROOT = Path(__file__).resolve().parents[1]
 LOCAL = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 

@@ -1,6 +1,6 @@
-"""What tests/test_distributed.py has several processes do: gradients of one batch, in float64.
+"""What tests/parallel/test_distributed.py has several processes do: gradients of one batch, in float64.
 
-    torchrun --nproc-per-node=2 tests/one_gradient.py FILE
+    torchrun --nproc-per-node=2 tests/parallel/one_gradient.py FILE
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from parallel import distributed  # noqa: E402
 from parallel.gradients import backward  # noqa: E402
 from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402

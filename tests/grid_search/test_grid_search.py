@@ -17,8 +17,6 @@ import yaml
 import pretrain
 import train
 
-ROOT = Path(__file__).resolve().parents[1]
-BASH = os.environ.get("OLD_BASH", "bash")
 WAIT_SECONDS = 300  # for jobs in a queue
 PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
 GRIDS = {  # script: (model type, batch sizes, sample ratios)

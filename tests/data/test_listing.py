@@ -12,7 +12,7 @@ from data.listing import class_folders, suffixes
 from data.sources import FolderSource
 from data.store import open_store
 from records.names import printable
-from tests.test_sources import picture, write
+from tests.data.made import picture, write
 
 
 def image(path):
