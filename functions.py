@@ -29,6 +29,11 @@ class Backbone(NamedTuple):
     std: tuple
     trained_as: dict
 
+    @property
+    def input(self):
+        """(px a side, mean, std), as labelled_view takes them."""
+        return self.image_size, self.mean, self.std
+
 
 def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto", mean=None,
                 std=None):
@@ -111,8 +116,8 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     Args:
         batches: as data.dataloader.Batches. objective: gradients.Objective.
         rate: step of this epoch, from 0 -> learning rate.
-        view: (uint8 images, generator, distributed.Share) -> network input; None for batches that
-            are its input.
+        view: (uint8 images (B, H, H, 3), generator or None for the plain images, distributed.Share
+            or None) -> network input; None for batches that are its input.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
         scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
             to date with each step. after_step: called with it after each step; may raise to stop.
@@ -211,9 +216,12 @@ def confusion_matrix(predicted, labels, classes):
     return pairs.view(classes, classes).cpu().numpy()
 
 
-def labelled_view(backbone):
-    """The view of a labelled set: random crop and flip with a generator, plain resize without."""
-    size, statistics = backbone.image_size, {"mean": backbone.mean, "std": backbone.std}
+def labelled_view(size, mean, std):
+    """The view of a labelled set: random crop and flip with a generator, plain resize without.
+
+    Args: size: px a side. mean, std: of RGB in [0, 1], three each.
+    """
+    statistics = {"mean": mean, "std": std}
 
     def view(images, random, share=None):
         if random is None:

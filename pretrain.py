@@ -8,12 +8,14 @@ from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
 from data.datasets import DATASETS, load_split
+from functions import labelled_view
 from parallel import distributed
 from records.runs import PRETRAIN_COLUMNS, run_name
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import check_batch_size, parse_pretrain
 from training.features import knn_probe
 from training.loop import Job, Run
+from training.places import claim
 
 
 def main(argv=None):
@@ -21,6 +23,9 @@ def main(argv=None):
     args = parse_pretrain(argv)
     device = utils.open_device(args.device)
     distributed.join(device)
+    name = run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
+                    seed=args.seed)
+    place = claim(args, name, csv_prefix="pretrain_")
     kind = PRETRAININGS[args.model_type]
     size = args.image_size or DATASETS[args.data].image_size
     stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
@@ -32,9 +37,7 @@ def main(argv=None):
     network.to(device, memory_format=torch.channels_last)
     probe = make_probe(args, split, size, device)
     job = make_job(args, method, network, stem, size, split, device, probe)
-    name = run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
-                          seed=args.seed)
-    run = Run(job, args, name, csv_prefix="pretrain_")
+    run = Run(job, args, place)
     print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, "
           f"{stem} stem, {args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps",
           flush=True)
@@ -105,10 +108,7 @@ def make_probe(args, split, size, device):
     if len(split.rows) and not split.labelled:
         return None
     dataset = DATASETS[args.data]
-
-    def view(images, random, share):
-        return augment.resize(images, size, mean=dataset.mean, std=dataset.std)
-
+    view = labelled_view(size, dataset.mean, dataset.std)
     probe = knn_probe(split, view, device, utils.choose_amp(args.amp, device), args.seed)
     if probe is None:
         print(f"no kNN accuracy: too few images of {args.knn_data or args.data} "

@@ -8,7 +8,7 @@ import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split
-from functions import MODEL_TYPES, Backbone, confusion_matrix, labelled_view, metrics, predict
+from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole
 from records.names import printable
@@ -47,8 +47,7 @@ def main(argv=None):
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
     model.to(device, memory_format=torch.channels_last)
-    view = labelled_view(Backbone(model, trained["image_size"], trained["mean"], trained["std"],
-                                  trained))
+    view = labelled_view(trained["image_size"], trained["mean"], trained["std"])
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
     logits, labels = predict(model, batches, view, amp)

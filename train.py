@@ -19,6 +19,7 @@ from supervised_pretrained.pretraining import classification
 from training.command_line import check_batch_size, parse_train, trains_batch_norm
 from training.features import extract_features, kept_features
 from training.loop import Job, Run
+from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
 
@@ -35,10 +36,11 @@ def main(argv=None):
     backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
                            args.image_size, args.stem, args.mean, args.std)
     backbone.model.to(device, memory_format=torch.channels_last)
+    place = claim(args, run_name(args, backbone))
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)
 
-    run = Run(make_job(args, backbone, task, train.classes), args, run_name(args, backbone))
+    run = Run(make_job(args, backbone, task, train.classes), args, place)
     print(f"{args.model_type} on {len(positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
           f"{run.steps} steps", flush=True)
@@ -115,7 +117,7 @@ def whole_task(args, backbone, train, test, positions, device):
                                 args.micro_batch_size),
                "val": Batches(*images, size, device, rows["val"]),
                "test": Batches(test.images, test.labels, size, device, test.rows)}
-    amp, view = utils.choose_amp(args.amp, device), labelled_view(backbone)
+    amp, view = utils.choose_amp(args.amp, device), labelled_view(*backbone.input)
 
     def features(positions):
         some = Batches(test.images, test.labels, size, device, test.rows[positions])

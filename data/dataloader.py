@@ -17,7 +17,8 @@ AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
 class _Ordered:
-    """Rows cut into batches; a single last row joins the batch before: batch-norm needs two.
+    """Rows of an array cut into batches; a single last one joins the batch before: batch-norm needs
+    two. An order, its steps and shares are positions among the rows, from 0.
 
     Args: labels: int64 (N,). batch_size: images of a batch, in all processes together.
         rows: the rows to use, None for all. piece_size: images, in all processes together, that go
@@ -26,9 +27,9 @@ class _Ordered:
     """
 
     def __init__(self, labels, batch_size, device, rows=None, piece_size=None, alone=False):
-        self.labels, self.batch_size = torch.as_tensor(labels), batch_size
-        self.device, self.piece_size = torch.device(device), piece_size
         self.rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
+        self.labels = torch.as_tensor(labels)[torch.from_numpy(self.rows)]  # by position
+        self.batch_size, self.device, self.piece_size = batch_size, torch.device(device), piece_size
         self.processes, self.number = (1, 0) if alone else (world(), rank())
 
     def __len__(self):
@@ -36,10 +37,10 @@ class _Ordered:
         return whole + (rest > (whole > 0))
 
     def order(self, seed=None, epoch=0):
-        """Row numbers in the order of an epoch: shuffled by (seed, epoch), as they lie without."""
+        """The order of an epoch: shuffled by (seed, epoch), as the rows lie without a seed."""
         if seed is None:
-            return self.rows
-        return self.rows[np.random.default_rng((seed, epoch)).permutation(len(self.rows))]
+            return np.arange(len(self.rows))
+        return np.random.default_rng((seed, epoch)).permutation(len(self.rows))
 
     def steps(self, order, first_step=0):
         """The part of an order that each step takes, from first_step on."""
@@ -54,9 +55,9 @@ class _Ordered:
     def _share(self, count):
         return _share_of(count, self.piece_size or count, self.processes, self.number)
 
-    def _own(self, rows):
-        """This process's part of the rows of a batch."""
-        return rows if self.processes == 1 else rows[self._share(len(rows)).rows]
+    def _own(self, places):
+        """This process's part of the positions of a batch."""
+        return places if self.processes == 1 else places[self._share(len(places)).rows]
 
 
 class Batches(_Ordered):
@@ -74,11 +75,10 @@ class Batches(_Ordered):
             free = torch.cuda.mem_get_info(self.device)[0]
             if len(self.rows) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free:
                 self._resident = self._to_device()
-                self.labels = self.labels[self.rows].to(self.device)
-                self.rows = np.arange(len(self.rows))
+                self.labels = self.labels.to(self.device)
 
     def _to_device(self):
-        """Copy the images part by part, so that the host never holds them all."""
+        """Copy the images of the rows part by part, so that the host never holds them all."""
         resident = torch.empty(len(self.rows), *self.images.shape[1:], dtype=torch.uint8,
                                device=self.device)
         for start in range(0, len(self.rows), COPIED):
@@ -90,12 +90,12 @@ class Batches(_Ordered):
         """Yield (this process's images uint8 (b, H, H, 3), all labels int64 (B,)) on the device."""
         steps = self.steps(self.order(seed, epoch), first_step)
         if self._resident is not None:
-            own = [self._own(rows) for rows in steps]
-            for rows, labels in zip(self._on_device(own), self._on_device(steps)):
-                yield self._resident[rows], self.labels[labels]
+            own = [self._own(places) for places in steps]
+            for mine, all_of_it in zip(self._on_device(own), self._on_device(steps)):
+                yield self._resident[mine], self.labels[all_of_it]
             return
         with ThreadPoolExecutor(1) as reader:
-            pending = [reader.submit(self._read, rows) for rows in steps[:AHEAD]]
+            pending = [reader.submit(self._read, places) for places in steps[:AHEAD]]
             for step in range(len(steps)):
                 images, labels = pending.pop(0).result()
                 if step + AHEAD < len(steps):
@@ -104,12 +104,12 @@ class Batches(_Ordered):
                        labels.to(self.device, non_blocking=True))
 
     def _on_device(self, steps):
-        """Row numbers by step, copied to the device at once: copying each would wait for it."""
+        """Positions by step, copied to the device at once: copying each would wait for it."""
         together = torch.from_numpy(np.concatenate(steps)).to(self.device)
-        return together.split([len(rows) for rows in steps])
+        return together.split([len(places) for places in steps])
 
-    def _read(self, rows):
-        labels, own = self.labels[torch.from_numpy(rows)], self._own(rows)
+    def _read(self, places):
+        labels, own = self.labels[torch.from_numpy(places)], self.rows[self._own(places)]
         read_ahead(self.images, own)
         images = torch.from_numpy(self.images[own])
         if self.device.type == "cuda":
@@ -135,13 +135,14 @@ class FeatureBatches(_Ordered):
         order, views = self.order(seed, epoch), None
         if seed is not None and len(self.features) > 1:
             random = np.random.default_rng((seed, epoch, 1))
-            views = random.integers(len(self.features), size=len(self.labels))
+            views = random.integers(len(self.features), size=self.features.shape[1])
             views = torch.from_numpy(views).to(self.device)
         steps = self.steps(order, first_step)
         for k in range(0, len(steps), TOGETHER):
             some = steps[k:k + TOGETHER]
-            own = [self._own(rows) for rows in some]
-            rows, labelled = (torch.from_numpy(np.concatenate(part)) for part in (own, some))
+            own = [self._own(places) for places in some]
+            rows = torch.from_numpy(self.rows[np.concatenate(own)])
+            labelled = torch.from_numpy(np.concatenate(some))
             rows = rows.to(self.device, non_blocking=True)
             labelled = labelled.to(self.device, non_blocking=True)
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]

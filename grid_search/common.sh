@@ -18,10 +18,11 @@ cells() { # MODEL_TYPE: a line a cell: its pre-training's sample ratio or "-", i
         done; done
     done; done
 }
+able() { "$1" -c 'import importlib.util as found, sys; sys.exit(found.find_spec("torch") is None)' 2>/dev/null; }
 grid() { # MODEL_TYPE [options of train.py]
-    local python
-    python=$(command -v python || command -v "${VENV:-$root/.venv}/bin/python") \
-        || { echo "error: no python on PATH; bash tests/run.sh makes .venv, source .venv/bin/activate finds it" >&2; exit 1; }
+    local python=python
+    able "$python" || python=${VENV:-$root/.venv}/bin/python
+    able "$python" || { echo "error: no python on PATH has PyTorch; bash run.sh demo makes .venv, which grids find" >&2; exit 1; }
     # Not -m grid_search.run: it would take a utils.py in the caller's folder for ours.
     PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" "$root/grid_search/run.py" \
         ${here[@]+"${here[@]}"} "${@:2}" < <(cells "$1")

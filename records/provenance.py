@@ -14,7 +14,7 @@ import yaml
 from parallel import distributed
 from records.files import whole
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
 GIT_PLACES = "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"  # set in hooks, of another repository
 
 

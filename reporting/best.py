@@ -20,7 +20,7 @@ def write_best(path, settings):
         ratio than the method has there is left out.
     Raises: ValueError for a file of another form, OSError.
     """
-    known = _read(path) if path.exists() else {}
+    known = read_best(path) if path.exists() else {}
     for data, labels, model_type, options in settings:
         if known.get(data, {}).get(model_type, {}).get("label-ratio", 1) == labels:
             known.setdefault(data, {}).setdefault(model_type, {}).update(options)
@@ -34,7 +34,8 @@ def write_best(path, settings):
         file.write("\n".join(lines) + "\n")
 
 
-def _read(path):
+def read_best(path):
+    """Such a file's {dataset: {model type: {option: value}}}. Raises: ValueError, OSError."""
     try:
         known = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

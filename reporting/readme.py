@@ -1,6 +1,7 @@
 """The results section of README.md, written from the CSVs and YAML files in res/ alone."""
 
 import os
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from self_supervised_pretrained.registry import PRETRAININGS
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
 NOTHING = "No results yet."
+COLUMNS = 120  # of a line of text
 DEMO = "digits"  # the dataset of run.sh demo, whose runs are no results
 SOURCE = ("`python report.py --readme` writes this section and its figures from the CSVs in "
           "`res/`. The YAML file beside each CSV holds all settings of its run and the command "
@@ -75,7 +77,14 @@ def results_section(results, names, folder):
         parts += dataset_parts(data, found, figures)
     pretrained = [result for result in results if result.setting.pretraining]
     parts += pretraining_parts(pretrained) if pretrained else []
-    return "\n\n".join([*parts, SOURCE])
+    return "\n\n".join(map(_wrapped, [*parts, SOURCE]))
+
+
+def _wrapped(part):
+    """A paragraph in lines of COLUMNS at most; anything else as it is."""
+    if part.startswith(("#", "|", "!")):
+        return part
+    return textwrap.fill(part, COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def dataset_parts(data, results, figures):

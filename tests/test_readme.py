@@ -18,7 +18,7 @@ from tests.evidence import EVIDENCE, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-            for line in block.splitlines() if line]
+            for line in block.replace("\\\n", " ").splitlines() if line]
 PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse}
 
 

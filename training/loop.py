@@ -15,8 +15,7 @@ from conf import global_settings as settings
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from parallel import distributed
 from records import checkpoint, provenance
-from records.files import flock, writing
-from records.runs import CsvLog, check_resume, plain_config
+from records.runs import CsvLog, plain_config
 from records.tensorboard_log import TensorBoardLog
 from records.weights import without_head
 from training.optimizers import build_optimizer, learning_rate, scaled_rate
@@ -52,15 +51,13 @@ class Job(NamedTuple):
 class Run:
     """One run: its files, and where it stands.
 
-    Raises: ValueError where another process works on the same run, or --resume asks for other
-    settings; FileNotFoundError where there is nothing to resume.
+    Args: job: Job. args: settings. place: training.places.Place.
+    Raises: ValueError where the checkpoint to resume began with other weights, or its CSV is gone.
     """
 
-    def __init__(self, job, args, name, csv_prefix=""):
-        self.job, self.args = job, args
-        self.folder = args.output_dir / "checkpoint" / args.model_type / name
+    def __init__(self, job, args, place):
+        self.job, self.args, self.place = job, args, place
         self._first = distributed.rank() == 0
-        self._lock = _lock(self.folder) if self._first else None
         self.device, self.steps = job.batches.device, len(job.batches)
         self.peak = scaled_rate(args.lr, args.batch_size, args.lr_scaling)
         self.optimizer = build_optimizer(args.optimizer, job.trained, self.peak, args.weight_decay)
@@ -69,18 +66,14 @@ class Run:
             self.trained = torch.compile(self.trained)
         self.scaler = torch.amp.GradScaler(self.device.type) if job.amp == "fp16" else None
         self.epoch, self.progress, self.best, self.row = 0, None, -math.inf, {}
-        log = args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv"
-        config = self.folder / "config.yml", log.with_name(f"{log.stem}.yml")
-        again = distributed.restarted() and _newer(self.folder / "last.pth", config[0])
-        if args.resume or again:
-            self._go_on(checkpoint.read(self.folder / "last.pth"))
-        if self._first and not again:
-            provenance.write_config(config, args, self.device)
+        if place.state:
+            self._go_on(place.state)
+        if self._first and not place.restarted:
+            provenance.write_config(place.configs, args, self.device)
         self.log = self.board = distributed.Nothing()
         if self._first:
-            self.log = CsvLog(log, job.columns, self.row)
-            runs = args.output_dir / "runs" / args.model_type / name
-            self.board = TensorBoardLog(runs, self.epoch)
+            self.log = CsvLog(place.csv, job.columns, self.row)
+            self.board = TensorBoardLog(place.board, self.epoch)
         self._saved = self._printed = time.monotonic()
         self._signal = self._unsaved_best = None
         self._agree = distributed.Agreement()
@@ -96,7 +89,7 @@ class Run:
         with self._signals():
             for epoch in range(self.epoch + 1, self.args.epochs + 1):
                 self._train_epoch(epoch)
-        print(f"checkpoint: {self.folder / 'last.pth'}")
+        print(f"checkpoint: {self.place.last}")
         return self.row
 
     def finish(self, final=()):
@@ -217,16 +210,15 @@ class Run:
         """Write last.pth, and before it the best.pth that it knows of."""
         self._save_best()
         if self._first:
-            checkpoint.save(self.folder / "last.pth", self._state())
+            checkpoint.save(self.place.last, self._state())
         self._saved = time.monotonic()
 
     def _save_best(self):
         if self._unsaved_best:
-            checkpoint.save(self.folder / "best.pth", self._unsaved_best)
+            checkpoint.save(self.place.folder / "best.pth", self._unsaved_best)
             self._unsaved_best = None
 
     def _go_on(self, state):
-        check_resume(state, self.args, utils.flags(lambda flag: flag.resumable))
         if self.job.trained is not self.job.network:
             self._check_frozen(state["model"])
         self.job.network.load_state_dict(state["model"])
@@ -244,24 +236,8 @@ class Run:
         """Raises: ValueError where the frozen part is not the one that the run began with."""
         now = without_head(self.job.network.state_dict())
         if not all(torch.equal(tensor.cpu(), before[name]) for name, tensor in now.items()):
-            raise ValueError(f"{self.folder}: began with other weights than these; name its "
+            raise ValueError(f"{self.place.folder}: began with other weights than these; name its "
                              "checkpoint (see config.yml) with --pretrained-model-path")
-
-
-def _newer(path, other):
-    """Whether a file is there that was written after another one."""
-    return path.is_file() and other.is_file() and path.stat().st_mtime_ns > other.stat().st_mtime_ns
-
-
-def _lock(folder):
-    """Hold a run's folder as long as this process lives."""
-    with writing(folder, "run", "--output-dir"):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")
-    if flock(file, "LOCK_EX", "LOCK_NB") is False:
-        raise ValueError(f"{folder}: another process works on this run; wait for it, or choose "
-                         "another --seed or --output-dir")
-    return file
 
 
 def _line(row):

@@ -27,7 +27,7 @@ def write(res, name, epochs, /, **config):
 
 
 def section(folder):
-    """Write the results into a README and return the lines between the marks."""
+    """Write the results into a README. Returns: the lines between the marks, a paragraph in one."""
     path = folder / "README.md"
     if not path.exists():
         path.write_text(f"# Über\n\n{START}\nold\n{END}\n\nafter\n", encoding="utf-8")
@@ -35,7 +35,8 @@ def section(folder):
     before, rest = path.read_text("utf-8").split(START)
     lines, after = rest.split(END)
     assert (before, after) == ("# Über\n\n", "\n\nafter\n")
-    return lines.strip().splitlines()
+    assert all(len(line) <= 120 for line in lines.splitlines() if not line.startswith("|"))
+    return re.sub(r"(?m)^(?![|#!])(.+)\n(?=[^|#!\n])", r"\1 ", lines.strip()).splitlines()
 
 
 def row(lines, start):

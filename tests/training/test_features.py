@@ -26,7 +26,7 @@ def test_features_equal_those_of_a_plain_forward(split, tmp_path):
     found = torch.as_tensor(kept_features(tmp_path, backbone, split, "cpu"))
     images = torch.from_numpy(split.images[split.rows])
     with torch.no_grad():
-        whole = backbone.model(labelled_view(backbone)(images, None))
+        whole = backbone.model(labelled_view(*backbone.input)(images, None))
         assert torch.allclose(backbone.model.fc(found[0]), whole, atol=1e-5)
     assert found.shape == (1, len(split.rows), 512)
 
@@ -91,7 +91,7 @@ def test_extraction_leaves_the_backbone_as_it_was(split):
     before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}
     from data.dataloader import Batches
     batches = Batches(split.images, split.labels, 8, "cpu", split.rows)
-    list(extract_features(backbone.model, batches, labelled_view(backbone), views=1))
+    list(extract_features(backbone.model, batches, labelled_view(*backbone.input), views=1))
     assert all(torch.equal(before[k], v) for k, v in backbone.model.state_dict().items())
 
 

@@ -1,0 +1,44 @@
+"""What run.sh needs of its options and of conf/best.yaml, as assignments for a shell.
+
+    python grid_search/settings.py DATA [options of train.py]
+
+Whatever any of the programs would refuse is refused here, before pre-training.
+"""
+
+import shlex
+import sys
+
+import utils
+from conf.methods import MODEL_TYPES
+from reporting.best import BEST, read_best
+from self_supervised_pretrained.registry import PRETRAININGS
+from training.command_line import parse_pretrain, parse_train
+
+
+def assignments(data, options):
+    """Lines of bash: output_dir, both (an array: options that pre-training takes, too), and
+    row_<model type> (a method's options in best.yaml)."""
+    best = read_best(BEST).get(data, {})
+    rows = {name: [word for option, value in row.items() for word in (f"--{option}", str(value))]
+            for name, row in best.items()}
+    sys.argv[0] = "train.py"  # argparse names it in its errors
+    for name in MODEL_TYPES:
+        args = parse_train(["--model-type", name, "--data", data, *rows.get(name, []), *options])
+    given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in options
+             if word.startswith("--")}
+    both = [word for name in utils.flags(lambda flag: "run.sh" in flag.shared) if name in given
+            for word in (f"--{name.replace('_', '-')}", str(getattr(args, name)))]
+    sys.argv[0] = "pretrain.py"
+    for name in PRETRAININGS.keys() & rows.keys():
+        parse_pretrain(["--model-type", name, *rows[name], *both])
+    return [f"output_dir={shlex.quote(str(args.output_dir))}", f"both=({shlex.join(both)})",
+            *(f"row_{name}={shlex.quote(' '.join(row))}" for name, row in rows.items())]
+
+
+def main(argv=None):
+    data, *options = sys.argv[1:] if argv is None else argv
+    print("\n".join(assignments(data, options)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(utils.run(main))
