@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import utils
 from data.dataloader import FeatureBatches, generator
 from data.datasets import stratified
 from records import names, provenance, results, runs
-
-settings.register_profile("here", deadline=None, max_examples=200,
-                          suppress_health_check=[HealthCheck.function_scoped_fixture])
-settings.load_profile("here")
 
 # What a command line can say: a decimal number of up to 15 digits.
 RATE = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 10 ** 15 - 1), st.integers(-20, 3))

@@ -2,16 +2,15 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 
 import pytest
 
-import pretrain
-import train
 from records import results
 from tests.common import BASH, ROOT, environment
 from tests.evidence import EVIDENCE, TRACKED
+from tests.grid_search.conftest import copy_code
+from training.command_line import parse_pretrain, parse_train
 
 
 LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
@@ -45,7 +44,7 @@ def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
 
 def settings(command):
     _, name, *arguments = shlex.split(command)
-    return str({"train.py": train, "pretrain.py": pretrain}[name].parse(arguments))
+    return str({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
 
 
 @pytest.mark.parametrize("script, changes", [
@@ -53,11 +52,7 @@ def settings(command):
     ("recipe", ["labels-crop0.5", "simclr-lr3e-4-seed1", "scratch-3x3", "finetune-decay", "finetune-all", "linear-sgd"])])
 def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, tmp_path):
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
-    code = ["*.py", "*.sh", "conf", "data/*.py", "grid_search", "self_supervised_pretrained", "supervised*"]
-    for path in (path for name in code for path in ROOT.glob(name)):
-        copy = tmp_path / path.relative_to(ROOT)
-        copy.parent.mkdir(exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+    copy_code(tmp_path)
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env=environment(DRY_RUN="1"))
