@@ -38,8 +38,8 @@ def check_classes(folder, labels):
         raise ValueError(f"{printable(folder)}: holds the splits {_listed(names)}, not classes; "
                          f"use --data-dir {printable(folder)}, or rename folders that are classes")
     if labels and len(names) == 1:
-        raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, leaves "
-                         f"nothing to tell apart; wrong level? {_other_level(Path(folder), names[0])}")
+        raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, "
+                         f"leaves nothing to tell apart; wrong level? {_other_level(Path(folder), names[0])}")
 
 
 def _other_level(folder, name):
@@ -90,8 +90,8 @@ def without_labels(root):
     else:
         hint = ("put the training images there, those to test on into "
                 f"{printable(Path(root) / 'test')}/<class>{_alike(root, _TRAIN)}")
-    return (f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*; "
-            f"{hint}")
+    return (f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*;"
+            f" {hint}")
 
 
 def alike(root, split):
