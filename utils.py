@@ -81,7 +81,7 @@ def _rgb(low, open_low=False):
 
 
 class Flag(NamedTuple):
-    """programs: letters of those that take it: P for pretrain.py, T train.py, E test.py. options: of
+    """programs: letters of those that take it: P pretrain.py, T train.py, E test.py. options: of
     argparse. result: whether it changes a number of a run. resumable: whether --resume goes on with
     another value. shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
 

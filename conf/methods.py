@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 
 class ModelType(NamedTuple):
-    """frozen: only fc is trained and batch-norm stays as loaded. pretraining: the kind that makes its
-    weights, a key of PRETRAININGS, or "" for none. imagenet: ImageNet weights by default."""
+    """frozen: only fc is trained and batch-norm stays as loaded. pretraining: the kind that makes
+    its weights, a key of PRETRAININGS, or "" for none. imagenet: ImageNet weights by default."""
 
     frozen: bool
     pretraining: str = ""

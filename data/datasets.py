@@ -3,7 +3,7 @@
 import os
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -17,26 +17,44 @@ from records.names import printable
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side; mean, std of RGB; unlabelled: the split that pre-training reads."""
+    """image_size in px a side; mean, std of RGB; unlabelled: the split that pre-training reads.
+    archive: what its download leaves in the data folder, or None. arrays: (torchvision.datasets,
+    data folder, split) -> its images uint8 (N, H, W, 3), labels and classes, downloaded."""
 
     image_size: int
     mean: tuple
     std: tuple
     unlabelled: str = "train"
+    archive: Optional[str] = None
+    arrays: Optional[Callable] = None
 
 
-_CIFAR100 = ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
-_CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
-_STL10 = ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713))
+def _cifar(name):
+    def arrays(datasets, folder, split):
+        found = getattr(datasets, name)(folder, train=split == "train", download=True)
+        return found.data, found.targets, found.classes
+    return arrays
+
+
+def _stl10(datasets, folder, split):
+    found = datasets.STL10(folder, split=split, download=True)
+    return found.data.transpose(0, 2, 3, 1), found.labels, found.classes
+
+
 DATASETS = {
     "digits": Dataset(8, (0.307,) * 3, (0.352,) * 3, "pretrain"),
-    "cifar100": Dataset(32, *_CIFAR100),
-    "cifar10": Dataset(32, *_CIFAR10),
-    "stl10": Dataset(96, *_STL10, "unlabeled"),
+    "cifar100": Dataset(32, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762),
+                        archive="cifar-100-python", arrays=_cifar("CIFAR100")),
+    "cifar10": Dataset(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616),
+                       archive="cifar-10-batches-py", arrays=_cifar("CIFAR10")),
+    "stl10": Dataset(96, (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713), "unlabeled",
+                     "stl10_binary", _stl10),
     "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
     "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
 }
 DIGITS_TRAIN_PER_CLASS = 40
+STORE = "store"
+IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 
 
 class Split(NamedTuple):
@@ -75,8 +93,9 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     size = size or dataset.image_size
     if name == "digits":
         return _digits(split, size, ratio, seed)
-    make_source, watched = _locate(name, split, data_dir, labels)
-    folder = _stores(data_dir, store_dir) / f"{name}-{split}-{size}px"
+    stores = _stores(data_dir, store_dir)
+    make_source, watched = _locate(name, split, data_dir, labels, stores)
+    folder = stores / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, directories=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
@@ -131,16 +150,16 @@ def _digits(split, size, ratio, seed):
     return Split(images, labels, classes, rows[stratified(labels[rows], ratio, seed)], checksums)
 
 
-def _locate(name, split, data_dir, labels):
+def _locate(name, split, data_dir, labels, stores):
     """How to list a split, and the paths whose change tells that it must be listed again."""
     root = data_dir if name == "folder" else data_dir / name
     train = split_folder(root, "train")
     folder = train if split == "train" else split_folder(root, split)
-    if name in _ARCHIVES and train is None:
-        return (lambda: _torchvision(name, split, data_dir)), [data_dir / _ARCHIVES[name]]
+    if DATASETS[name].archive and train is None:
+        return (lambda: _torchvision(name, split, data_dir)), [data_dir / DATASETS[name].archive]
     tar = _imagenet_tar(root) if name == "imagenet" and train is None else None
     if tar and split == "train":
-        return (lambda: _listed_once(tar, data_dir)), [tar]
+        return (lambda: _listed_once(tar, stores)), [tar]
     if name == "folder" and split == "train" and folder is None:
         if labels:
             raise ValueError(without_labels(root))
@@ -154,7 +173,7 @@ def _locate(name, split, data_dir, labels):
         return (lambda: _classes(folder)), [folder]
     # The labels of test are those of the training classes, some of which it may lack.
     if tar:
-        return (lambda: FolderSource.labelled(folder, _listed_once(tar, data_dir).classes)), \
+        return (lambda: FolderSource.labelled(folder, _listed_once(tar, stores).classes)), \
                [folder, tar]
     if train is None:
         raise FileNotFoundError(_nothing_in(root, name, "train"))
@@ -188,33 +207,24 @@ def _imagenet_tar(root):
                  if (folder / IMAGENET_TAR).is_file()), None)
 
 
-def _listed_once(tar, data_dir):
+def _listed_once(tar, stores):
     """The tar with the listing that stores of all sizes and splits share."""
     source = TarSource(tar)
-    source.cache_in(data_dir / STORE)
+    source.cache_in(stores)
     return source
-
-
-STORE = "store"
-IMAGENET_TAR = "ILSVRC2012_img_train.tar"
-_ARCHIVES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python",
-             "stl10": "stl10_binary"}
 
 
 def _torchvision(name, split, data_dir):
     """torchvision's own reader, which checks the files' md5 and downloads what is missing."""
     import torchvision
+    dataset = DATASETS[name]
     try:
-        if name == "stl10":
-            data = torchvision.datasets.STL10(str(data_dir), split=split, download=True)
-            return ArraySource(data.data.transpose(0, 2, 3, 1), data.labels, data.classes)
-        kind = getattr(torchvision.datasets, name.upper())
-        data = kind(str(data_dir), train=split == "train", download=True)
+        found = dataset.arrays(torchvision.datasets, str(data_dir), split)
     except (OSError, RuntimeError) as error:
         raise FileNotFoundError(f"{name} is neither in {data_dir} nor could it be downloaded "
-                                f"({error}); put {_ARCHIVES[name]}, or {name}/train and "
+                                f"({error}); put {dataset.archive}, or {name}/train and "
                                 f"{name}/test, there") from error
-    return ArraySource(data.data, np.asarray(data.targets, dtype=np.int64), tuple(data.classes))
+    return ArraySource(*found)
 
 
 def hold_out(labels, ratio, seed):

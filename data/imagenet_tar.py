@@ -51,8 +51,8 @@ class TarSource:
         try:
             members = sorted(_tar_members(self.path, others))
         except (tarfile.TarError, EOFError) as error:
-            raise ValueError(f"{printable(self.path)}: truncated, or no tar of class tars ({error}); "
-                             "download it again") from error
+            raise ValueError(f"{printable(self.path)}: truncated, or no tar of class tars "
+                             f"({error}); download it again") from error
         if not members:
             raise ValueError(f"{printable(self.path)}: no class tars with images in it; expected "
                              "ILSVRC2012_img_train.tar")

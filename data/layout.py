@@ -22,8 +22,8 @@ def split_folder(root, split):
     """
     fits = [name for name in _folders(root) if name.lower() == split]
     if len(fits) > 1:
-        raise ValueError(f"{printable(root)}: its folders {' and '.join(map(printable, fits))} could both "
-                         f"be the {split} images; merge or rename one of them")
+        raise ValueError(f"{printable(root)}: its folders {' and '.join(map(printable, fits))} "
+                         f"could both be the {split} images; merge or rename one of them")
     return Path(root) / fits[0] if fits else None
 
 
@@ -35,11 +35,11 @@ def check_classes(folder, labels):
     """
     names = _folders(folder)
     if any(map(_TRAIN.fullmatch, names)) and any(map(_TEST.fullmatch, names)):
-        raise ValueError(f"{printable(folder)}: holds the splits {_listed(names)}, not classes; use "
-                         f"--data-dir {printable(folder)}, or rename folders that are classes")
+        raise ValueError(f"{printable(folder)}: holds the splits {_listed(names)}, not classes; "
+                         f"use --data-dir {printable(folder)}, or rename folders that are classes")
     if labels and len(names) == 1:
-        raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, leaves nothing to "
-                         f"tell apart; wrong level? {_other_level(Path(folder), names[0])}")
+        raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, "
+                         f"leaves nothing to tell apart; wrong level? {_other_level(Path(folder), names[0])}")
 
 
 def _other_level(folder, name):
@@ -68,8 +68,8 @@ def check_below(root, folders, classes=False):
             continue
         if classes and (parent == start or not any(map(_TRAIN.fullmatch, _folders(parent)))):
             continue
-        raise ValueError(f"{printable(folder)}: looks like a test or validation split, whose images "
-                         f"must not be trained on; {_way_out(start, parent)}")
+        raise ValueError(f"{printable(folder)}: looks like a test or validation split, whose "
+                         f"images must not be trained on; {_way_out(start, parent)}")
 
 
 def _way_out(root, parent):
@@ -88,9 +88,10 @@ def without_labels(root):
     elif inner:
         hint = f"use --data-dir {printable(here / inner[0])}"
     else:
-        hint = (f"put the training images there, those to test on into {printable(Path(root) / 'test')}"
-                f"/<class>{_alike(root, _TRAIN)}")
-    return f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*; {hint}"
+        hint = ("put the training images there, those to test on into "
+                f"{printable(Path(root) / 'test')}/<class>{_alike(root, _TRAIN)}")
+    return (f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*;"
+            f" {hint}")
 
 
 def alike(root, split):

@@ -165,8 +165,8 @@ def _entries(folder):
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise OSError(f"{printable(folder)}: cannot be listed ({error.strerror}); make it readable or "
-                      "take it away") from error
+        raise OSError(f"{printable(folder)}: cannot be listed ({error.strerror}); make it "
+                      "readable or take it away") from error
 
 
 def _identity(path):

@@ -60,7 +60,7 @@ def find_backbone(state, origin):
         "mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
         # a 3x3 stem is made for small images: those of the task
         "image_size": settings.IMAGENET_WEIGHTS_SIZE if stem == "7x7" else None}
-    return Found(body, place.where + place.prefix, left_out, 
+    return Found(body, place.where + place.prefix, left_out,
                  {**trained_as, "arch": arch, "stem": stem}, bool(stated))
 
 

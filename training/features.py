@@ -53,8 +53,8 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
             if found is None:
                 batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
                                   split.rows, alone=True)
-                parts = extract_features(backbone.model, batches, labelled_view(*backbone.input), amp,
-                                         views, seed)
+                view = labelled_view(*backbone.input)
+                parts = extract_features(backbone.model, batches, view, amp, views, seed)
                 rows = max(1, views) * len(split.rows)
                 _write(path, parts, max(1, views), (rows, backbone.model.fc.in_features))
                 found = _read(path, say)

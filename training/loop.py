@@ -93,7 +93,7 @@ class Run:
         return self.row
 
     def finish(self, final=()):
-        """Close TensorBoard's file with the settings and final figures. Args: final: {name: number}."""
+        """Close TensorBoard's file, with the settings. Args: final: {name of a figure: number}."""
         self.board.finish(plain_config(self.args), utils.flags(lambda flag: flag.result),
                           dict(final))
 

@@ -34,7 +34,7 @@ def reference(objective, images, labels):
     """The same by one graph over all pieces, each of which batch norm sees by itself."""
     module, views = network(True), images.split(COUNT)
     pieces = distributed.share_of(COUNT, PIECE, 1, 0).pieces
-    outputs = [module(torch.cat([view[piece.whole] for view in views])) for piece in pieces]
+    outputs = [module(torch.cat([view[piece.in_batch] for view in views])) for piece in pieces]
     outputs = torch.cat([part.unflatten(0, (len(views), -1)) for part in outputs], 1).flatten(0, 1)
     loss, _ = objective.measure(outputs, labels)
     loss.backward()

@@ -82,7 +82,7 @@ def test_shares_are_a_partition(count, piece, processes):
     assert sorted(row for share in shares for row in share.rows) == list(range(count))
     for k, first in enumerate(shares[0].pieces):
         rows = [row for share in shares for row in share.rows[share.pieces[k].own]]
-        assert rows == list(range(count))[first.whole] and len(rows) <= piece
+        assert rows == list(range(count))[first.in_batch] and len(rows) <= piece
         assert first.counts == tuple(len(share.rows[share.pieces[k].own]) for share in shares)
 
 
