@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +21,30 @@ TIMED = ("images_per_second", "seconds")  # columns that differ from run to run
 def environment(**more):
     """Variables of a process that finds this Python as `python`."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **more}
+
+
+def make_venv(folder, command='exec "$real" "$@"', unless="nothing"):
+    """Make a folder that environment.sh takes for a virtual environment with all requirements installed.
+
+    Args: command: what its python does, in bash. unless: a pattern of first arguments with which it is this Python.
+    """
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "bin" / "python"
+    python.write_text(f'#!/bin/bash\nreal={shlex.quote(sys.executable)}\ncase $1 in {unless}) exec "$real" "$@" ;; esac\n{command}\n')
+    python.chmod(0o755)
+    (folder / "requirements.installed").write_bytes((ROOT / "requirements.txt").read_bytes())
+
+
+def copy_code(folder):
+    """Copy programs, scripts and rooms; no results, data or tests."""
+    rooms = {path.parent for path in ROOT.glob("*/*.py")} - {ROOT / "tests"}
+    code = [*ROOT.glob("*.py"), *ROOT.glob("*.sh"), ROOT / "requirements.txt",
+            *(path for room in rooms for path in room.iterdir() if path.is_file())]
+    for path in code:
+        copy = folder / path.relative_to(ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(path, copy)
+    return folder
 
 
 def run(program, root, *arguments, output="out"):

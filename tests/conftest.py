@@ -1,12 +1,14 @@
 """Small real images for the tests: folders of coloured squares, made on the fly."""
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from supervised import resnet
-from tests.common import SOAK
+from tests.common import ROOT, SOAK, copy_code
 
 
 def pytest_configure(config):
@@ -24,6 +26,15 @@ def pytest_collection_modifyitems(config, items):
     kept = [item for item in items if not item.get_closest_marker("soak")]
     config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("soak")])
     items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def stubbed(tmp_path_factory):
+    """A copy of the code whose programs leave the files of runs without training anything; see stub.py."""
+    folder = copy_code(tmp_path_factory.mktemp("stubbed"))
+    for name in ("train.py", "pretrain.py"):
+        shutil.copy(ROOT / "tests" / "stub.py", folder / name)
+    return folder
 
 
 @pytest.fixture

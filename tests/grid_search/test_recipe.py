@@ -7,9 +7,8 @@ import subprocess
 import pytest
 
 from records import results
-from tests.common import BASH, ROOT, environment
+from tests.common import BASH, ROOT, copy_code, environment
 from tests.evidence import EVIDENCE, TRACKED
-from tests.grid_search.conftest import copy_code
 from training.command_line import parse_pretrain, parse_train
 
 

@@ -57,6 +57,7 @@ def main(argv=None):
         table.write(row_of(epoch, columns, key))
         if signals and epoch < args.epochs:
             raise utils.Interrupted(f"stopped after epoch {epoch}", signals[0])
+    print(f"checkpoint: {last}")
 
 
 if __name__ == "__main__":
