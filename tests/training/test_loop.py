@@ -91,11 +91,11 @@ def test_cut_off_inside_two_epochs_and_gone_on_is_bit_equal(image_folder, monkey
     assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2"]
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, status", [pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143)])
 def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(image_folder, number, status):
     arguments = [*CASES["SimCLR, Adam"][1], "--epochs", "500", "--data-dir", str(image_folder / "data"),
                  "--output-dir", str(image_folder / "out"), "--knn-every", "0"]
-    process = subprocess.Popen([sys.executable, str(ROOT / "pretrain.py"), *arguments],
+    process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "narrow.py"), "pretrain.py", *arguments],
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch"):
@@ -108,20 +108,41 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(image_folder, number
     assert len(rows) == state["epoch"] >= 1 and "Traceback" not in error
 
 
-def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
-    saved, save = [], checkpoint.save
-    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append(state), save(path, state)))
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_after_the_step_and_the_rest_is_as_without(image_folder, monkeypatch, capsys, number, status):
+    program, arguments = CASES["scratch, SGD"]
+    assert run(program, image_folder, *arguments) == 0
+    wanted, wanted_rows = outcome(image_folder)
+    with monkeypatch.context() as patch:
+        send_after_step(3, number, patch)
+        assert run(program, image_folder, *arguments) == status
+    state, rows = outcome(image_folder)
+    assert (state["epoch"], state["progress"]["step"]) == (0, 3) and rows == []
+    assert f"stopped by {signal.Signals(number).name} after a checkpoint in epoch 1; go on with:" in capsys.readouterr().err
+    assert run(program, image_folder, *arguments, "--resume") == 0
+    state, rows = outcome(image_folder)
+    assert equal(state["model"], wanted["model"]) and rows == wanted_rows
+
+
+def send_after_step(number_of_step, number, monkeypatch):
+    """Send this process a signal after a step of training."""
     step = iter(range(1, 1000))
 
     def train_and_ask(*args, after_step, **kwargs):
         def after(progress):
-            if next(step) == 2:
-                os.kill(os.getpid(), signal.SIGUSR1)
+            if next(step) == number_of_step:
+                os.kill(os.getpid(), number)
                 time.sleep(0.01)
             after_step(progress)
         return train_one_epoch(*args, after_step=after, **kwargs)
 
     monkeypatch.setattr("training.loop.train_one_epoch", train_and_ask)
+
+
+def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
+    saved, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append(state), save(path, state)))
+    send_after_step(2, signal.SIGUSR1, monkeypatch)
     program, arguments = CASES["SimCLR, Adam"]
     assert run(program, image_folder, *arguments) == 0
     assert [(state["epoch"], state["progress"].get("step")) for state in saved] == [(0, 2), (2, None)]
