@@ -154,6 +154,19 @@ def test_a_killed_grid_goes_on_to_the_same_table(number, seed, tmp_path, stubbed
     check_kill(number, seed, Digits(tmp_path / "whole", stubbed), Digits(tmp_path / "killed", stubbed), "9")
 
 
+def test_two_grids_share_the_cells_and_none_is_run_twice(grid):
+    (grid.folder.parent / "wait").touch()
+    first = grid.start(WAIT_WHILE_THERE_IS=str(grid.folder.parent / "wait"))
+    wait_for(lambda: list(grid.folder.glob("checkpoint/*/*/config.yml")))
+    running, = grid.folder.glob("checkpoint/*/*/config.yml")
+    status, out, err = grid.finish()
+    assert status == 0 and "finished: 3 of 4 runs" in out, out + err
+    assert f"run by another grid: Supervised/{running.parent.name}" in out
+    (grid.folder.parent / "wait").unlink()
+    out, err = first.communicate(timeout=WAIT_SECONDS)
+    assert first.returncode == 0 and "finished: 4 of 4 runs" in out, out + err
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_grid_of_real_cells_goes_on_to_the_same_table(number, tmp_path):
