@@ -15,6 +15,7 @@ from data.sources import FolderSource, decode
 from data.store_files import NAMES
 from utils import run as run_program
 
+pytestmark = pytest.mark.usefixtures("narrow")
 TRAIN = ["--batch-size", "7", "--lr", "0.01", "--epochs", "1"]
 LINEAR = ["--model-type", "SelfSupervisedPretrained", *TRAIN]
 SCRATCH = ["--model-type", "Supervised", *TRAIN]

@@ -3,14 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from records import checkpoint
+from tests.common import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -59,6 +58,7 @@ def test_something_else(path):
 FULL = """
 import resource, sys, torch
 from records import checkpoint
+from tests.common import ROOT
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     checkpoint.save(sys.argv[1], {"model": {"fc.weight": torch.zeros(1_000_000)}})
