@@ -16,6 +16,7 @@ from data.sources import ArraySource, FolderSource
 from data.store import read_ahead
 from tests.data.made import SIZE, Opener, coded
 
+
 def test_labels_match_what_the_images_say(opener):
     opened = opener()
     assert opened.images.shape == (24, SIZE, SIZE, 3) and opened.images.dtype == np.uint8

@@ -11,7 +11,6 @@ from tests.common import BASH, ROOT, copy_code, environment
 from tests.evidence import EVIDENCE, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
-
 LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
 CHANGES = [(line.split()[0], " ".join(line.split()[2:])) for line in LIST.splitlines()]
 ROWS = [(name, [cell.strip() for cell in cells.split("|")])
