@@ -30,7 +30,8 @@ def make_venv(folder, command='exec "$real" "$@"', unless="nothing"):
     """
     (folder / "bin").mkdir(parents=True)
     python = folder / "bin" / "python"
-    python.write_text(f'#!/bin/bash\nreal={shlex.quote(sys.executable)}\ncase $1 in {unless}) exec "$real" "$@" ;; esac\n{command}\n')
+    python.write_text(f'#!/bin/bash\nreal={shlex.quote(sys.executable)}\n'
+                      f'case $1 in {unless}) exec "$real" "$@" ;; esac\n{command}\n')
     python.chmod(0o755)
     (folder / "requirements.installed").write_bytes((ROOT / "requirements.txt").read_bytes())
 
@@ -56,7 +57,8 @@ def run(program, root, *arguments, output="out"):
 def rows_of(path, timed=True):
     """The rows of a CSV, on demand without what depends on the clock."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: value for name, value in row.items() if timed or name not in TIMED} for row in csv.DictReader(file)]
+        return [{name: value for name, value in row.items() if timed or name not in TIMED}
+                for row in csv.DictReader(file)]
 
 
 def outcome(folder):

@@ -7,4 +7,5 @@ source "$root/environment.sh"
 cd "$root"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # each of the processes would start a thread a core
 cores=$(python -c 'from data.packing import cores; print(cores())')
-python -m pytest tests --quiet --numprocesses "$cores" --dist worksteal --override-ini=tmp_path_retention_policy=failed "$@" # checkpoints are large
+# What passes leaves no folder: checkpoints are large.
+python -m pytest tests --quiet --numprocesses "$cores" --dist worksteal --override-ini=tmp_path_retention_policy=failed "$@"

@@ -1,4 +1,4 @@
-"""Stands for train.py and pretrain.py where a grid is tested: their command line, files, signals and errors, no PyTorch.
+"""Stands for train.py and pretrain.py where a grid is tested: their command line, files, signals and lock, no PyTorch.
 
 The figures depend on the settings alone: a table tells whether the right cells were run, each of its epochs once.
 """

@@ -16,6 +16,7 @@ import utils
 from data import packing
 from data.datasets import load_split
 from records import provenance
+from tests.common import ROOT
 from utils import run as run_program
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -33,6 +34,7 @@ def commit_of(folder, monkeypatch, tmp_path, **variables):
 
 
 def test_the_commit_is_that_of_the_code_alone(tmp_path, monkeypatch):
+    assert provenance.ROOT == ROOT, "git does not look above it"
     outer, inner = tmp_path / "outer", tmp_path / "outer" / "suite"
     inner.mkdir(parents=True)
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]

@@ -75,7 +75,8 @@ def another(name, program):
     """A value of a flag that is not its default."""
     default = vars(PARSERS[program](BASE[program]))[name]
     options = utils.ARGUMENTS[name].options
-    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "Supervised", "3", "0.25", "0.5,0.6", "1,2,3", "100", "other"):
+    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "Supervised", "3", "0.25", "0.5,0.6",
+                 "1,2,3", "100"):
         words = [f"--{name}"] if options.get("action") else [f"--{name}={text}"]
         try:
             found = PARSERS[program]([*BASE[program], *words])
@@ -86,8 +87,9 @@ def another(name, program):
     raise AssertionError(f"no other value of {name}")
 
 
-@pytest.mark.parametrize("program, name", [(program, name) for program, letter in (("pretrain.py", "P"), ("train.py", "T"))
-                                           for name in utils.flags(lambda flag: letter in flag.programs and flag.result)])
+@pytest.mark.parametrize("program, name", [
+    (program, name) for program, letter in (("pretrain.py", "P"), ("train.py", "T"))
+    for name in utils.flags(lambda flag, letter=letter: letter in flag.programs and flag.result)])
 def test_a_run_of_another_setting_has_another_name_or_is_refused(program, name):
     """What the name does not tell, --resume and the grids compare."""
     old, new = PARSERS[program](BASE[program]), another(name, program)

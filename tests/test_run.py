@@ -12,9 +12,9 @@ from tests.common import BASH, ROOT, environment, make_venv
 def test_the_demo_ends_with_a_table_of_five_rows(tmp_path, stubbed, real):
     """With programs that leave the files of runs, see stub.py; with the real ones in the soak."""
     make_venv(tmp_path / "venv")
-    done = subprocess.run([BASH, str((ROOT if real else stubbed) / "run.sh"), "demo", "--epochs", "1", f"--output_dir={tmp_path}",
-                           "--seed", "3"], capture_output=True, text=True, check=False,
-                          env=environment(VENV=str(tmp_path / "venv")))
+    script = (ROOT if real else stubbed) / "run.sh"
+    done = subprocess.run([BASH, str(script), "demo", "--epochs", "1", f"--output_dir={tmp_path}", "--seed", "3"],
+                          capture_output=True, text=True, check=False, env=environment(VENV=str(tmp_path / "venv")))
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("res/pretrain_*-seed3.csv"))) == 2
     assert len(list(tmp_path.glob("res/*_digits-*-seed3.csv"))) == 7

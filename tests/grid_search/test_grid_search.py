@@ -83,7 +83,8 @@ def test_arrays_of_a_real_slurm(tmp_path):
     finally:
         said = "".join(path.read_text() for path in sorted(tmp_path.glob("*.out")))
     assert said.count("finished: 1 of 1 runs") == 4, said
-    assert len(list(tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-fromdigits-ratio0.?.csv"))) == 2
+    cells = tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-fromdigits-ratio0.?.csv")
+    assert len(list(cells)) == 2
 
 
 class Digits:
@@ -206,7 +207,8 @@ def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path, grid):
 
 def test_failed_cells_are_listed_with_their_reason(tmp_path, grid):
     (tmp_path / "grid" / "res").mkdir(parents=True)
-    (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16-labels0.3.csv").mkdir()  # nothing can be written there
+    # where nothing can be written
+    (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16-labels0.3.csv").mkdir()
     status, out, err = grid.finish(OPTIMIZERS="sgd")
     failed, = [line for line in out.splitlines() if line.startswith("failed: ")]
     assert status == 1 and "Supervised/digits-sgd-lr0.001-bs16-labels0.3" in failed and "log.txt" in failed
@@ -215,7 +217,8 @@ def test_failed_cells_are_listed_with_their_reason(tmp_path, grid):
 
 def failures(out):
     """Run name -> reason, from what a grid printed."""
-    return dict(line.removeprefix("failed: ").split(": ", 1) for line in out.splitlines() if line.startswith("failed: "))
+    lines = [line for line in out.splitlines() if line.startswith("failed: ")]
+    return dict(line.removeprefix("failed: ").split(": ", 1) for line in lines)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path, grid):
@@ -228,7 +231,8 @@ def test_a_missing_checkpoint_is_named(tmp_path, grid):
 
 def test_cells_do_not_start_from_half_trained_weights(tmp_path, grid):
     lists = {"RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01", "PRETRAIN_ARGS": "--data digits --epochs 9"}
-    grid.finish(script="self_supervised_pretrained", ONLY="pretrain", **{**lists, "PRETRAIN_ARGS": "--data digits --epochs 1"})
+    one = {**lists, "PRETRAIN_ARGS": "--data digits --epochs 1"}
+    grid.finish(script="self_supervised_pretrained", ONLY="pretrain", **one)
     weights, = tmp_path.glob("grid/checkpoint/SelfSupervisedPretraining/*/last.pth")
     config = weights.with_name("config.yml")  # as if the first of nine epochs were done
     config.write_text(config.read_text().replace("epochs: 1", "epochs: 9"))
@@ -253,7 +257,8 @@ def test_what_has_results_is_not_run_again_without_its_weights(tmp_path, grid):
     status, out, _ = grid.finish(**others)
     assert status == 1 and "--temperature was 0.5 and is 0.9" in "".join(failures(out).values())
     status, out, _ = grid.finish("--epochs", "3", **lists, DRY_RUN="1")  # more than there is
-    assert status == 0 and [Path(command.split()[1]).name for command in out.splitlines()] == ["pretrain.py", "train.py"]
+    assert status == 0
+    assert [Path(command.split()[1]).name for command in out.splitlines()] == ["pretrain.py", "train.py"]
 
     result, = tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv")
     result.unlink()

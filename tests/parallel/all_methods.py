@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node=2 tests/parallel/all_methods.py FOLDER [options of all programs]
 
-On the images in FOLDER/data, in float64: so few images and steps, with batch norm over single pixels, multiply float32's
-rounding into differences as large as the losses.
+On the images in FOLDER/data, in float64: so few images and steps, with batch norm over single pixels, multiply the
+rounding of float32 into differences as large as the losses.
 """
 
 import sys
@@ -53,7 +53,7 @@ def main(folder, *more):
         pretrain.main(["--model-type", model_type, "--batch-size", batch_size, "--sample-ratio", "1", "--stem", "7x7",
                        "--lr", "1e-3", "--optimizer", "sgd", "--knn-every", "1", *probe, *common])
     for model_type, kind in MODEL_TYPES.items():
-        found = sorted((folder / "out" / "checkpoint" / kind.pretraining).glob("*/last.pth")) if kind.pretraining else []
+        found = list(folder.glob(f"out/checkpoint/{kind.pretraining}/*/last.pth")) if kind.pretraining else []
         weights = ["--pretrained-model-path", str(found[0])] if found else ["--stem", "7x7"]
         train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
                     "--label-ratio", "0.6", *weights, *common])

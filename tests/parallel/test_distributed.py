@@ -30,7 +30,8 @@ def results(folder):
     """CSV columns that do not depend on the clock, and weights, of every run below a folder."""
     found = {}
     for path in sorted(folder.glob("out/res/*.csv")):
-        found[path.name] = [{name: float(cell or 0) for name, cell in row.items()} for row in rows_of(path, timed=False)]
+        found[path.name] = [{name: float(cell or 0) for name, cell in row.items()}
+                            for row in rows_of(path, timed=False)]
     for path in sorted(folder.glob("out/checkpoint/*/*/last.pth")):
         found[str(path.relative_to(folder))] = checkpoint.read(path)["model"]
     return found

@@ -90,11 +90,12 @@ def test_knn_finds_clusters():
 
 
 def vote(bank, labels, query, neighbours, temperature):
-    """The class with the largest sum of exp(cosine / temperature) over the nearest neighbours (Wu et al. 2018, section 3.4)."""
+    """The class with the largest sum of exp(cosine / temperature) over the nearest (Wu et al. 2018, section 3.4)."""
     def cosine(a, b):
         return sum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
     near = sorted(((cosine(row, query), label) for row, label in zip(bank, labels)), reverse=True)[:neighbours]
-    return max(set(labels), key=lambda k: sum(math.exp(similarity / temperature) for similarity, label in near if label == k))
+    weights = [(math.exp(similarity / temperature), label) for similarity, label in near]
+    return max(set(labels), key=lambda k: sum(weight for weight, label in weights if label == k))
 
 
 WAYS = [(1, 0.07), (5, 0.3), (20, 0.3), (20, 1e3), (60, 0.3)]

@@ -20,7 +20,8 @@ KILLS = int(os.environ.get("KILLS", "10" if SOAK else "2"))  # of each program
 SEEDS = range(3) if SOAK else range(1)
 COMMON = ["--epochs", "3", "--lr", "0.01", "--checkpoint-minutes", "1e-9", "--amp", "off"]
 PROGRAMS = {
-    "pretrain.py": (pretrain, [*COMMON, "--sample-ratio", "1", "--batch-size", "5", "--image-size", "32", "--knn-every", "2"]),
+    "pretrain.py": (pretrain, [*COMMON, "--sample-ratio", "1", "--batch-size", "5", "--image-size", "32",
+                               "--knn-every", "2"]),
     "train.py": (train, [*COMMON, "--model-type", "Supervised", "--batch-size", "4"]),
 }
 
@@ -73,9 +74,9 @@ def test_killed_at_random_moments(image_folder, make_images, narrow, program, se
         error = process.communicate()[1]
         assert process.returncode in (0, -9), error
         check_files(image_folder)
-        done = process.returncode == 0
-        for path in image_folder.glob("out/checkpoint/*/*/*.pth") if done else ():  # finished before its turn came: once more
-            path.unlink()
+        if process.returncode == 0:  # finished before its turn came: once more
+            for path in image_folder.glob("out/checkpoint/*/*/*.pth"):
+                path.unlink()
         resume = ["--resume"] if list(image_folder.glob("out/checkpoint/*/*/last.pth")) else []
     assert run(module, image_folder, *arguments, *resume) == 0
     (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)

@@ -17,6 +17,8 @@ from training.optimizers import build_optimizer
 pytestmark = pytest.mark.usefixtures("narrow")
 SHORT = ["--epochs", "1", "--batch-size", "8", "--warmup-epochs", "0", "--scheduler", "constant", "--amp", "off"]
 TRAIN = ["--model-type", "Supervised", "--lr", "0.01", *SHORT]
+BOTH = [(train, ["--model-type", "Supervised"]),
+        (pretrain, ["--sample-ratio", "1", "--image-size", "32", "--knn-every", "0"])]
 LOGITS = torch.tensor([[2.0, -1, 0.5, 0], [0, 0, 3, 1]])
 LABELS = torch.tensor([0, 3])
 
@@ -66,8 +68,7 @@ def test_multi_margin_loss_by_hand(image_folder, measured):
     assert 0 <= float(rows[0]["test_loss"])
 
 
-@pytest.mark.parametrize("program, more", [(train, ["--model-type", "Supervised"]),
-                                           (pretrain, ["--sample-ratio", "1", "--image-size", "32", "--knn-every", "0"])])
+@pytest.mark.parametrize("program, more", BOTH)
 @pytest.mark.parametrize("scaling, wanted", [("none", 0.064), ("linear", 0.064 * 8 / 256),
                                              ("sqrt", 0.064 * math.sqrt(8 / 256))])
 def test_a_rate_for_256_images_is_scaled_to_the_batch(image_folder, capsys, program, more, scaling, wanted):
@@ -104,8 +105,7 @@ def test_weight_decay_of_adam_by_hand():
         torch.testing.assert_close(new.detach(), old - 0.1 * gradient.sign())
 
 
-@pytest.mark.parametrize("program, more", [(train, ["--model-type", "Supervised"]),
-                                           (pretrain, ["--sample-ratio", "1", "--image-size", "32", "--knn-every", "0"])])
+@pytest.mark.parametrize("program, more", BOTH)
 def test_weight_decay_reaches_weights_and_no_bias(image_folder, program, more):
     assert run(program, image_folder, *more, *SHORT, "--weight-decay", "0.125") == 0
     state, _ = outcome(image_folder)
