@@ -13,6 +13,7 @@ from data.dataloader import generator
 from parallel.gradients import backward
 from records import checkpoint
 from records.weights import find_backbone, load_backbone
+from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 
@@ -50,7 +51,9 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
     trained_as = {"stem": "3x3" if stem == "auto" else stem, "mean": dataset.mean,
                   "std": dataset.std, "image_size": dataset.image_size}
     if path is not None:
-        found = find_backbone(checkpoint.read(path), path)
+        state = checkpoint.read(path)
+        check_method(state, kind, path)
+        found = find_backbone(state, path)
         trained_as = found.trained_as
     elif kind.imagenet:
         state, presets = imagenet_weights(arch)
@@ -70,6 +73,28 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
     if path is not None and not found.stated:
         print(description(found, path, trained_as, size))
     return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
+
+
+def check_method(state, kind, origin):
+    """Hold the weights of our own programs against what a method says of its own: made without
+    labels, or with. Nothing is known of other files.
+
+    Raises: ValueError where they differ: the tables would name one thing and show another.
+    """
+    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
+    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
+        if name in PRETRAININGS:
+            labels = PRETRAININGS[name].labels
+        elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
+            labels = True
+        else:  # a frozen backbone is as its pre-training left it
+            continue
+        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
+            fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
+                        and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
+            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
+                             f"take --model-type {fits}, or other weights")
+        return
 
 
 def description(found, origin, trained_as, size):

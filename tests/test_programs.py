@@ -131,7 +131,7 @@ WRONG = {
     "batch too large": (["--model-type", "Supervised", "--batch-size", "999"], 1, "larger than"),
     "no such device": (["--model-type", "Supervised", "--device", "cuda:77"], 1, "cuda:77"),
     "no pre-training": (["--model-type", "SelfSupervisedPretrained"], 1, "pretrain.py"),
-    "no such checkpoint": (["--model-type", "Supervised", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
+    "no such checkpoint": (["--model-type", "SupervisedPretrained", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
     "nothing to resume": (["--model-type", "Supervised", "--batch-size", "4", "--resume", "True"], 1, "no checkpoint"),
     "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
     "batch of one": (["--model-type", "Supervised", "--batch-size", "1"], 2, "--batch-size 1: batch norm"),
@@ -156,7 +156,7 @@ def test_wrong_input_is_one_line(image_folder, capsys, case):
 
 def test_broken_checkpoints(image_folder, capsys, tmp_path):
     def start(path):
-        status = run(train, image_folder, "--model-type", "Supervised", "--pretrained-model-path", str(path), *TRAIN)
+        status = run(train, image_folder, "--model-type", "SupervisedPretrained", "--pretrained-model-path", str(path), *TRAIN)
         return status, capsys.readouterr().err.strip()
     half = tmp_path / "half.pth"
     torch.save({"model": {}}, half)

@@ -47,7 +47,7 @@ def one_line(capsys):
 
 
 @pytest.mark.parametrize("program, arguments", [
-    (train, [*SCRATCH, "--pretrained-model-path"]), (test_program, ["--model-type", "Supervised", "--checkpoint"])])
+    (train, [*LINEAR, "--pretrained-model-path"]), (test_program, ["--model-type", "Supervised", "--checkpoint"])])
 def test_a_checkpoint_that_is_named(image_folder, attack, capsys, program, arguments):
     path = image_folder / "attack.pth"
     torch.save({"model": {"conv1.weight": attack}}, path)
