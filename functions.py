@@ -3,6 +3,7 @@
 import contextlib
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,7 @@ from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
 from records import checkpoint
+from records.results import read_config
 from records.weights import find_backbone, load_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
@@ -52,7 +54,7 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
                   "std": dataset.std, "image_size": dataset.image_size}
     if path is not None:
         state = checkpoint.read(path)
-        check_method(state, kind, path)
+        check_start(state, kind, path)
         found = find_backbone(state, path)
         trained_as = found.trained_as
     elif kind.imagenet:
@@ -75,24 +77,31 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
     return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
 
 
-def check_method(state, kind, origin):
-    """Hold the weights of our own programs against what a method says of its own: made without
-    labels, or with. Nothing is known of other files.
+def check_start(state, kind, path):
+    """Refuse weights of our own programs that are half-made, or made with labels where the method
+    says without, or the other way round. Other files say nothing of it.
 
-    Raises: ValueError where they differ: the tables would name one thing and show another.
+    Raises: ValueError: the tables would name one thing and show another.
     """
-    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
-    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
+    config, trained_as = (part if isinstance(part, dict) else {}
+                          for part in (state.get("config"), state.get("trained_as")))
+    made_by = config.get("model_type")
+    missing = checkpoint.unfinished(state) if made_by in PRETRAININGS else ""
+    if missing:
+        command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
+        raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
+    wanted = PRETRAININGS.get(kind.pretraining)
+    for name in (made_by, trained_as.get("pretraining")):
         if name in PRETRAININGS:
             labels = PRETRAININGS[name].labels
         elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
             labels = True
         else:  # a frozen backbone is as its pre-training left it
             continue
-        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
+        if wanted and labels != wanted.labels:
             fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
                         and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
-            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
+            raise ValueError(f"{path}: made by {name}, {'with' if labels else 'without'} labels; "
                              f"take --model-type {fits}, or other weights")
         return
 

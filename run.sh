@@ -14,8 +14,14 @@ source "$root/environment.sh"
 data=cifar100 source=imagenet
 if [[ ${1:-} == demo ]]; then data=digits source=digits; shift; fi
 
-both=() plan=$(PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} python "$root/grid_search/settings.py" "$data" ${here[@]+"${here[@]}"} "$@")
-eval "$plan" # sets output_dir, both and row_<model type>; wrong options have ended it
+plan() { # DATA [options]: assignments, see there
+    PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} python - "$@" <<'PY'
+from grid_search.settings import main
+main()
+PY
+}
+both=() assignments=$(plan "$data" ${here[@]+"${here[@]}"} "$@")
+eval "$assignments" # sets output_dir, both and row_<model type>; wrong options have ended it
 settings() { # MODEL_TYPE: its row of conf/best.yaml as options
     local row=row_$1
     echo "${!row:-}"

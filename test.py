@@ -12,10 +12,11 @@ from data.datasets import DATASETS, load_split
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
-from records.names import printable
+from records.names import printable, short
 from supervised.resnet import resnet
 
 HARDEST = 5  # classes that are printed
+NAMED = 80  # signs of class names in an error
 
 
 def parse(argv):
@@ -34,10 +35,7 @@ def main(argv=None):
             tempfile.TemporaryFile(dir=args.csv_dir).close()  # before any work
     device = utils.open_device(args.device)
     folder = args.output_dir / "checkpoint" / args.model_type
-    path = args.checkpoint or checkpoint.newest(folder)
-    if path is None:
-        raise FileNotFoundError(f"no checkpoint below {folder}; make one with `python train.py "
-                                f"--model-type {args.model_type}` or name one with --checkpoint")
+    path = args.checkpoint or find_trained(folder, args.data)
     state = checkpoint.read(path)
     check_made_by(state, args.model_type, path)
     trained, config = state["trained_as"], state["config"]
@@ -45,9 +43,7 @@ def main(argv=None):
                       trained["image_size"] if args.data in ("imagenet", "folder") else None,
                       workers=args.workers, max_bad_images=args.max_bad_images,
                       store_dir=args.store_dir)
-    if len(state["classes"]) != len(test.classes):
-        raise ValueError(f"{path}: its classifier has {len(state['classes'])} classes, "
-                         f"{args.data} has {len(test.classes)}")
+    order = class_order(state["classes"], test.classes, path)
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
     model.to(device, memory_format=torch.channels_last)
@@ -55,8 +51,10 @@ def main(argv=None):
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
     logits, labels = predict(model, batches, view, amp)
+    logits = logits[:, order]
     scores = metrics(logits, labels, torch.nn.CrossEntropyLoss())
-    print(f"{path}: epoch {state['epoch']}")
+    print(f"{path}: epoch {state['epoch']} of {config['epochs']}"
+          + ", chosen on validation" * (path.name == checkpoint.BEST))
     print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, "
           f"loss {scores['loss']:.6f}, {len(test.rows)} images")
     matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
@@ -76,6 +74,30 @@ def check_made_by(state, model_type, path):
                          f"checkpoint/{model_type}")
     if maker != model_type:
         raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
+
+
+def find_trained(folder, data):
+    """The checkpoint of the newest finished run on a dataset: of the epoch that validation chose,
+    of the last where nothing was held out. Raises: FileNotFoundError."""
+    last = checkpoint.newest(folder, lambda state: state.get("config", {}).get("data") == data)
+    if last is None:
+        raise FileNotFoundError(f"no checkpoint of a finished run on {data} below {folder}; make "
+                                f"one with `python train.py --model-type {folder.name} --data "
+                                f"{data}` or name one with --checkpoint")
+    best = last.with_name(checkpoint.BEST)
+    return best if best.is_file() else last
+
+
+def class_order(known, names, path):
+    """Where a classifier has each of these classes. Raises: ValueError where it knows others."""
+    if sorted(known) == sorted(names):
+        return [known.index(name) for name in names]
+    differ = [f"{len(some)} of {whose} ({short(', '.join(sorted(some)), NAMED)})"
+              for some, whose in ((set(known) - set(names), "its own"),
+                                  (set(names) - set(known), "these images")) if some]
+    raise ValueError(f"{path}: was trained on other classes than these images have: "
+                     f"{' and '.join(differ)} are not among the others'; name its own data with "
+                     "--data and --data-dir")
 
 
 def hardest(matrix, names):

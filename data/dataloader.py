@@ -33,8 +33,8 @@ class _Ordered:
         self.processes, self.number = (1, 0) if alone else (world(), rank())
 
     def __len__(self):
-        whole, rest = divmod(len(self.rows), self.batch_size)
-        return whole + (rest > (whole > 0))
+        full, rest = divmod(len(self.rows), self.batch_size)
+        return full + (rest > (full > 0))
 
     def order(self, seed=None, epoch=0):
         """The order of an epoch: shuffled by (seed, epoch), as the rows lie without a seed."""

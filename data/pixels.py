@@ -38,13 +38,13 @@ def eight_bits(values):
     Returns: (uint8 of that shape, the scale in words).
     Raises: ValueError for values that are not finite.
     """
-    whole = values.dtype.kind in "iu"
-    if not whole and not np.isfinite(values).all():
+    integers = values.dtype.kind in "iu"
+    if not integers and not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise ValueError(f"{bad} of its {values.size} values are NaN or infinite")
     low, high = values.min().item(), values.max().item()
-    scale = _scale(low, high, INTEGER_SCALES if whole else FLOAT_SCALES)
-    if scale is not None and whole:
+    scale = _scale(low, high, INTEGER_SCALES if integers else FLOAT_SCALES)
+    if scale is not None and integers:
         return (values >> (scale.bit_length() - 8)).astype(np.uint8), f"0 to {scale}"
     span = (high - low) or 1  # of a single value nothing can be seen: black
     # In float64, where neither the largest int32 nor the largest float32 wraps.

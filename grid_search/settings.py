@@ -1,7 +1,5 @@
 """What run.sh needs of its options and of conf/best.yaml, as assignments for a shell.
 
-    python grid_search/settings.py DATA [options of train.py]
-
 Whatever any of the programs would refuse is refused here, before pre-training.
 """
 
@@ -41,10 +39,10 @@ def assignments(data, options):
             *(f"row_{name}={shlex.quote(' '.join(row))}" for name, row in rows.items())]
 
 
-def main(argv=None):
-    data, *options = sys.argv[1:] if argv is None else argv
-    print("\n".join(assignments(data, options)))
-
-
-if __name__ == "__main__":
-    raise SystemExit(utils.run(main))
+def main():
+    """Print the assignments for a command line: dataset, options of train.py. Ends with status 1 or
+    2 and one line where they are wrong."""
+    data, *options = sys.argv[1:]
+    status = utils.run(lambda _: print("\n".join(assignments(data, options))))
+    if status:
+        raise SystemExit(status)

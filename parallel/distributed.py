@@ -111,10 +111,10 @@ class Nothing:
 
 class Piece(NamedTuple):
     """Images that go through the network at once. own: slice of this process's images of the batch;
-    whole: slice of the batch; counts: images of each process."""
+    in_batch: slice of the batch; counts: images of each process."""
 
     own: slice
-    whole: slice
+    in_batch: slice
     counts: tuple
 
     def gather(self, outputs):

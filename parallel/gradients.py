@@ -52,12 +52,12 @@ def backward(network, inputs, labels, objective, share, autocast, scale=lambda l
         gradient, = torch.autograd.grad(scale(loss), outputs)
         for piece in share.pieces:
             with _sync(network, piece is last):
-                outputs_of(piece).backward(gradient[:, piece.whole])
+                outputs_of(piece).backward(gradient[:, piece.in_batch])
         return loss.detach(), correct
     total, hits = 0, 0
     for piece in share.pieces:
         with _sync(network, piece is last):
-            target = labels[piece.whole]
+            target = labels[piece.in_batch]
             loss, correct = objective.measure(outputs_of(piece).flatten(0, 1), target)
             loss = loss * (len(target) / share.count)
             scale(loss).backward()

@@ -14,7 +14,7 @@ SHEET = 64  # images at most
 SHEET_PIXELS = 64  # a side of an image on a sheet, at least about so many
 NAME_SIGNS = 24  # of a class in a figure
 NAMED_CLASSES = 200  # of a confusion matrix: more names than that are too small to read
-COLUMNS, GAP = 8, 2  # of a sheet; px between its images
+ACROSS, GAP = 8, 2  # of a sheet; px between its images
 
 
 class TensorBoardLog:
@@ -50,17 +50,17 @@ class TensorBoardLog:
         """
         from matplotlib.figure import Figure
         pictures = _pictures(images[:SHEET], mean, std).permute(0, 2, 3, 1).numpy()
-        rows = -(-len(pictures) // 8)
-        figure = Figure(figsize=(12, 12 / 8 * 1.3 * rows))
+        rows = -(-len(pictures) // ACROSS)
+        figure = Figure(figsize=(12, 12 / ACROSS * 1.3 * rows))
         axes = figure.add_axes((0, 0, 1, 1))  # one for all: 64 of them take seconds
         for k, (picture, (taken, true)) in enumerate(zip(pictures, names)):
-            left, top = k % 8, k // 8 * 1.3
+            left, top = k % ACROSS, k // ACROSS * 1.3
             axes.imshow(picture, interpolation="nearest", aspect="auto",
                         extent=(left + 0.04, left + 0.96, top + 1.26, top + 0.34))
             text = f"{short(taken, NAME_SIGNS)},\nis {short(true, NAME_SIGNS)}"
             axes.text(left + 0.5, top + 0.31, text, fontsize=9, ha="center", va="bottom",
                       parse_math=False)
-        axes.set(xlim=(0, 8), ylim=(1.3 * rows, 0))
+        axes.set(xlim=(0, ACROSS), ylim=(1.3 * rows, 0))
         axes.axis("off")
         self._figure(tag, figure, epoch)
 
@@ -127,7 +127,7 @@ def _settings(config, compared):
 
 def _sheet(pictures):
     """(N, 3, H, W) images side by side, black between them: (3, height, width)."""
-    columns = min(COLUMNS, len(pictures))
+    columns = min(ACROSS, len(pictures))
     empty = pictures.new_zeros(-len(pictures) % columns, *pictures.shape[1:])
     cells = F.pad(torch.cat([pictures, empty]), (GAP, 0, GAP, 0))
     rows = cells.unflatten(0, (-1, columns)).permute(2, 0, 3, 1, 4)

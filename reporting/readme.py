@@ -16,7 +16,7 @@ from self_supervised_pretrained.registry import PRETRAININGS
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
 NOTHING = "No results yet."
-COLUMNS = 120  # of a line of text
+LINE = 120  # of a line of text
 DEMO = "digits"  # the dataset of run.sh demo, whose runs are no results
 SOURCE = ("`python report.py --readme` writes this section and its figures from the CSVs in "
           "`res/`. The YAML file beside each CSV holds all settings of its run and the command "
@@ -81,10 +81,10 @@ def results_section(results, names, folder):
 
 
 def _wrapped(part):
-    """A paragraph in lines of COLUMNS at most; anything else as it is."""
+    """A paragraph in lines of LINE signs at most; anything else as it is."""
     if part.startswith(("#", "|", "!")):
         return part
-    return textwrap.fill(part, COLUMNS, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(part, LINE, break_long_words=False, break_on_hyphens=False)
 
 
 def dataset_parts(data, results, figures):

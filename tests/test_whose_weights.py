@@ -11,7 +11,7 @@ import torch
 import test as test_program
 import train
 from conf.methods import MODEL_TYPES
-from functions import check_method
+from functions import check_start
 from records import checkpoint
 from supervised.resnet import resnet
 from training.command_line import parse_train
@@ -99,13 +99,13 @@ def test_labels_made_our_own_weights_or_did_not(name):
     kind = MODEL_TYPES[name]
     for state, labels in OWN:
         if labels == name.startswith("Supervised"):
-            check_method(state, kind, "x.pth")
+            check_start(state, kind, "x.pth")
             continue
         other = name.replace("SelfSupervised", "Supervised") if labels else f"Self{name}"
         with pytest.raises(ValueError, match=rf"x.pth: made by \w+, .*take --model-type {other}, "):
-            check_method(state, kind, "x.pth")
+            check_start(state, kind, "x.pth")
     for state in ({}, {"config": None, "trained_as": 3}, made_by("somebody")):
-        check_method(state, kind, "x.pth")
+        check_start(state, kind, "x.pth")
 
 
 def test_testing_another_methods_checkpoint(image_folder, capsys):
