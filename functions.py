@@ -78,21 +78,37 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
 
 
 def check_start(state, kind, path):
-    """Refuse weights of ours that are half-made, or of the other kind of pre-training.
+    """Look at weights of ours before a method starts from them; those of others say nothing.
 
-    Raises: ValueError. Weights of others say nothing of it.
+    Raises: ValueError for half-made ones, and ones of the other kind of pre-training.
     """
-    made_by = state.get("config", {}).get("model_type")
-    missing = checkpoint.unfinished(state) if made_by in PRETRAININGS else ""
+    missing = checkpoint.unfinished(state, PRETRAININGS)
     if missing:
         command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
         raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
-    found = PRETRAININGS.get(state.get("trained_as", {}).get("pretraining"))
-    wanted = PRETRAININGS.get(kind.pretraining)
-    if found and wanted and found.labels != wanted.labels:
-        raise ValueError(f"{path}: pre-trained {'with' if found.labels else 'without'} labels "
-                         f"({found.label}); this method starts from the other kind "
-                         f"({wanted.label})")
+    _check_method(state, kind, path)
+
+
+def _check_method(state, kind, origin):
+    """Hold the weights of our own programs against what a method says of its own: made without
+    labels, or with. Nothing is known of other files.
+
+    Raises: ValueError where they differ: the tables would name one thing and show another.
+    """
+    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
+    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
+        if name in PRETRAININGS:
+            labels = PRETRAININGS[name].labels
+        elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
+            labels = True
+        else:  # a frozen backbone is as its pre-training left it
+            continue
+        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
+            fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
+                        and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
+            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
+                             f"take --model-type {fits}, or other weights")
+        return
 
 
 def description(found, origin, trained_as, size):

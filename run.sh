@@ -6,6 +6,9 @@
 # in; without any, data/ and results are those of the repository.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
+for word; do # before anything is installed, and not into the plan below
+    case $word in -h | --help) sed -n 's/^# //p' "$root/run.sh"; exit ;; esac
+done
 source "$root/environment.sh"
 
 data=cifar100

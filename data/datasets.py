@@ -93,15 +93,28 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     size = size or dataset.image_size
     if name == "digits":
         return _digits(split, size, ratio, seed)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise NotADirectoryError(f"{printable(data_dir)}: a file; --data-dir names the folder that "
+                                 "holds the datasets")
     stores = _stores(data_dir, store_dir)
     make_source, watched = _locate(name, split, data_dir, labels, stores)
     folder = stores / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, directories=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
-    rows = stratified(store.labels, ratio, seed)
-    return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
-                 store.checksums)
+    wanted = stratified(store.labels, ratio, seed)
+    rows = wanted[store.present[wanted]]
+    _check_what_is_left(store, wanted, rows, folder, labels)
+    return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums)
+
+
+def _check_what_is_left(store, wanted, rows, folder, labels):
+    """Raises: ValueError where not one image could be read or, with labels, not one of a class."""
+    lost = np.setdiff1d(store.labels[wanted], store.labels[rows]) if labels else []
+    if len(lost) or not len(rows):
+        of = f" of class {printable(store.classes[lost[0]])}" if len(lost) else ""
+        raise ValueError(f"{folder}: not one image{of} could be read, see its bad.txt; repair them "
+                         "or take them away")
 
 
 def _stores(data_dir, store_dir):
@@ -155,6 +168,7 @@ def _locate(name, split, data_dir, labels, stores):
     root = data_dir if name == "folder" else data_dir / name
     train = split_folder(root, "train")
     folder = train if split == "train" else split_folder(root, split)
+    _check_stores(stores, root)
     if DATASETS[name].archive and train is None:
         return (lambda: _torchvision(name, split, data_dir)), [data_dir / DATASETS[name].archive]
     tar = _imagenet_tar(root) if name == "imagenet" and train is None else None
@@ -163,7 +177,7 @@ def _locate(name, split, data_dir, labels, stores):
     if name == "folder" and split == "train" and folder is None:
         if labels:
             raise ValueError(without_labels(root))
-        return (lambda: _pile(root)), [root]
+        return (lambda: _pile(root, stores)), [root]
     if folder is None:
         raise FileNotFoundError(_nothing_in(root, name, split))
     if split == "unlabeled":
@@ -180,6 +194,15 @@ def _locate(name, split, data_dir, labels, stores):
     return (lambda: FolderSource.labelled(folder, class_folders(train))), [folder, train]
 
 
+def _check_stores(stores, root):
+    """Raises: ValueError for stores inside a split: they would be a class without images there."""
+    for name in class_folders(root) if root.is_dir() else ():
+        inside = Path(os.path.realpath(root / name)) in Path(os.path.realpath(stores)).parents
+        if inside and name.lower() in ("train", "test", "unlabeled"):
+            raise ValueError(f"{printable(stores.parent)}: lies among the images in "
+                             f"{printable(root / name)}; name a folder outside with --store-dir")
+
+
 def _nothing_in(root, name, split):
     hint = ", which tests and training read" if split == "test" else ""
     hint += f" or {root / IMAGENET_TAR}" if name == "imagenet" and split == "train" else ""
@@ -188,9 +211,13 @@ def _nothing_in(root, name, split):
                  "another place with --data-dir")
 
 
-def _pile(root):
-    stores = [lock.parent for lock in (root / STORE).glob("*/lock")]
-    source = FolderSource.unlabelled(root, apart=stores)
+def _pile(root, stores):
+    """All images below a folder but for what these programs left there: stores, and the figures of
+    runs whose --output-dir it was."""
+    apart = [lock.parent for place in (root / STORE, stores) for lock in place.glob("*/lock")]
+    if any(root.glob("checkpoint/*/*/lock")):
+        apart += [root / name for name in ("checkpoint", "runs", "res")]
+    source = FolderSource.unlabelled(root, apart=apart)
     check_below(root, source.watched)
     return source
 

@@ -14,6 +14,7 @@ from reporting.best import BEST, read_best
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import parse_pretrain, parse_train
 
+OWN = "model_type", "data", "pretrained_model_path", "resume"  # what run.sh says to each program
 PATHS = utils.flags(lambda flag: flag.options.get("type") in (utils.path, utils.utf8_path))
 
 
@@ -28,10 +29,9 @@ def make_cells(data, options, caller):
             for name, row in read_best(BEST).get(data, {}).items()}
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in options
              if word.startswith("--")}
-    if given & {"pretrained_model_path", "resume", "model_type", "data"}:
-        raise ValueError("run.sh makes or finds weights, and goes on by itself, for all methods on "
-                         "one dataset: leave out --pretrained-model-path, --resume, --model-type "
-                         "and --data")
+    own = [f"--{name.replace('_', '-')}" for name in OWN if name in given]
+    if own:
+        raise ValueError(f"run.sh sets {' and '.join(own)} itself, for each method; use train.py")
     sys.argv[0] = "train.py"  # argparse names it in its errors
     args = parse_train(["--model-type", next(iter(MODEL_TYPES)), "--data", data, *options])
     if Path.cwd() != Path(caller):

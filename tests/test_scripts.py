@@ -73,7 +73,7 @@ def test_paths_given_to_run_sh_are_those_of_the_caller(spelling, tmp_path):
 
 @pytest.mark.parametrize("options, message", [
     (["--epoch", "3"], "--epoch"), (["dmeo"], "dmeo"), (["--batch-size", "1"], "--batch-size 1"),
-    (["--pretrained-model-path", "x"], "leave out --pretrained-model-path"), (["--resume"], "--resume"),
+    (["--pretrained-model-path", "x"], "sets --pretrained-model-path itself"), (["--resume"], "--resume"),
     (["--label-smoothing", "0.1", "--criterion", "MultiMarginLoss"], "--label-smoothing")])
 def test_run_sh_refuses_wrong_options_before_it_starts_anything(options, message, tmp_path):
     say_python(tmp_path / "a venv")
