@@ -78,30 +78,35 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
 
 
 def check_start(state, kind, path):
-    """Refuse weights of our own programs that are half-made, or made with labels where the method
-    says without, or the other way round. Other files say nothing of it.
+    """Look at weights of ours before a method starts from them; those of others say nothing.
 
-    Raises: ValueError: the tables would name one thing and show another.
+    Raises: ValueError for half-made ones, and ones of the other kind of pre-training.
     """
-    config, trained_as = (part if isinstance(part, dict) else {}
-                          for part in (state.get("config"), state.get("trained_as")))
-    made_by = config.get("model_type")
-    missing = checkpoint.unfinished(state) if made_by in PRETRAININGS else ""
+    missing = checkpoint.unfinished(state, PRETRAININGS)
     if missing:
         command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
         raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
-    wanted = PRETRAININGS.get(kind.pretraining)
-    for name in (made_by, trained_as.get("pretraining")):
+    _check_method(state, kind, path)
+
+
+def _check_method(state, kind, origin):
+    """Hold the weights of our own programs against what a method says of its own: made without
+    labels, or with. Nothing is known of other files.
+
+    Raises: ValueError where they differ: the tables would name one thing and show another.
+    """
+    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
+    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
         if name in PRETRAININGS:
             labels = PRETRAININGS[name].labels
         elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
             labels = True
         else:  # a frozen backbone is as its pre-training left it
             continue
-        if wanted and labels != wanted.labels:
+        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
             fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
                         and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
-            raise ValueError(f"{path}: made by {name}, {'with' if labels else 'without'} labels; "
+            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
                              f"take --model-type {fits}, or other weights")
         return
 

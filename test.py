@@ -63,19 +63,6 @@ def main(argv=None):
         write_details(args.csv_dir, test, logits, labels, matrix)
 
 
-def check_made_by(state, model_type, path):
-    """Raises: ValueError for a file that train.py did not write for this method."""
-    needed = {"trained_as", "classes", "config", "model", "epoch"}
-    whole_one = needed <= state.keys() and isinstance(state["config"], dict)
-    maker = state["config"].get("model_type") if whole_one else None
-    if maker not in MODEL_TYPES:
-        kind = f" but of {maker}" if maker else ""
-        raise ValueError(f"{path}: not a checkpoint of train.py{kind}; name one of those below "
-                         f"checkpoint/{model_type}")
-    if maker != model_type:
-        raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
-
-
 def find_trained(folder, data):
     """The checkpoint of the newest finished run on a dataset: of the epoch that validation chose,
     of the last where nothing was held out. Raises: FileNotFoundError."""
@@ -98,6 +85,19 @@ def class_order(known, names, path):
     raise ValueError(f"{path}: was trained on other classes than these images have: "
                      f"{' and '.join(differ)} are not among the others'; name its own data with "
                      "--data and --data-dir")
+
+
+def check_made_by(state, model_type, path):
+    """Raises: ValueError for a file that train.py did not write for this method."""
+    needed = {"trained_as", "classes", "config", "model", "epoch"}
+    whole_one = needed <= state.keys() and isinstance(state["config"], dict)
+    maker = state["config"].get("model_type") if whole_one else None
+    if maker not in MODEL_TYPES:
+        kind = f" but of {maker}" if maker else ""
+        raise ValueError(f"{path}: not a checkpoint of train.py{kind}; name one of those below "
+                         f"checkpoint/{model_type}")
+    if maker != model_type:
+        raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
 
 
 def hardest(matrix, names):

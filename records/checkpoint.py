@@ -12,8 +12,8 @@ import torch
 from records.files import whole
 
 VERSION = 1
-BEGINNING, SHOWN = 512, 20  # bytes that tell what a file is; of them in a message
 LAST, BEST = "last.pth", "best.pth"  # of a run: to go on from; of the epoch that validation chose
+BEGINNING, SHOWN = 512, 20  # bytes that tell what a file is; of them in a message
 # Values without behaviour that others save beside their tensors: settings, paths, best accuracies.
 _VALUES = [
     argparse.Namespace, np.dtype, np.ndarray,
@@ -136,9 +136,14 @@ def newest(folder, fits=lambda state: True, say=print):
     return None
 
 
-def unfinished(state):
-    """How far a run of ours is, in words, where epochs are missing; "" for others."""
-    planned = state.get("config", {}).get("epochs")
-    if planned is None or state.get("epoch", planned) >= planned:
+def unfinished(state, model_types=None):
+    """How far a run of ours is, in words, where epochs are missing; "" for others.
+
+    Args: model_types: those to look at, None for all.
+    """
+    config = state.get("config")
+    planned = config.get("epochs") if isinstance(config, dict) else None
+    of_them = planned and (model_types is None or config.get("model_type") in model_types)
+    if not of_them or not isinstance(state.get("epoch"), int) or state["epoch"] >= planned:
         return ""
     return f"unfinished: epoch {state['epoch']} of {planned} is its last"

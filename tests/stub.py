@@ -13,6 +13,7 @@ import yaml
 
 import utils
 from records import results, runs
+from records.files import flock
 from training.command_line import parse_pretrain, parse_train
 
 PRETRAINING = Path(__file__).name == "pretrain.py"
@@ -42,6 +43,10 @@ def main(argv=None):
     folder = args.output_dir / "checkpoint" / args.model_type / name
     log = args.output_dir / "res" / f"{'pretrain_' * PRETRAINING}{args.model_type}_{name}.csv"
     last, signals = folder / "last.pth", []
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = open(folder / "lock", "ab")
+    if flock(lock, "LOCK_EX", "LOCK_NB") is False:
+        raise ValueError(f"{folder}: another process works on this run")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: signals.append(number))
     done = int(last.read_text()) if args.resume else 0
@@ -52,6 +57,8 @@ def main(argv=None):
     table = runs.CsvLog(log, columns, row_of(done, columns, key) if done else None)
     for epoch in range(done + 1, args.epochs + 1):
         time.sleep(EPOCH_SECONDS)
+        while os.path.exists(os.environ.get("WAIT_WHILE_THERE_IS", "")):
+            time.sleep(0.02)
         last.with_suffix(".partial").write_text(str(epoch))
         last.with_suffix(".partial").rename(last)
         table.write(row_of(epoch, columns, key))

@@ -6,7 +6,7 @@ import pytest
 
 import utils
 from conf import global_settings as settings
-from grid_search.settings import assignments
+from grid_search.all_methods import make_cells
 from records.provenance import ROOT
 from training.command_line import parse_train
 
@@ -40,11 +40,11 @@ def test_a_message_is_one_line_whatever_is_in_it(capsys):
     assert capsys.readouterr().err == "error: a b\\x1b[31m\\u202ec\\udcff é\n"
 
 
-@pytest.mark.parametrize("option", ["--model-type", "--model_type", "--data", "--pretrained-model-path"])
+@pytest.mark.parametrize("option", ["--model-type", "--model_type", "--data", "--pretrained-model-path", "--resume"])
 def test_run_sh_says_itself_what_a_method_is(option):
     for words in ([option, "x"], [f"{option}=x"]):
         with pytest.raises(ValueError, match=f"run.sh sets {option.replace('_', '-')} itself, .*; use train.py"):
-            assignments("digits", words)
+            make_cells("digits", words, ROOT)
 
 
 @pytest.mark.parametrize("words", [["--help"], ["demo", "-h"], ["demo", "--epochs", "1", "--help"]])

@@ -49,13 +49,26 @@ def test_two_runs_never_share_a_name(one, other):
     assert (runs.run_name(*one) == runs.run_name(*other)) == (one == other)
 
 
-@given(RUN, RUN, st.integers(0, len(NAMED) - 1))
-def test_a_single_other_setting_makes_another_name(one, other, place):
-    """Where all but one are the same, the name has to tell that one."""
+def next_to(value):
+    """The nearest other value that a command line can say."""
+    if isinstance(value, float):
+        digits, power = f"{value:.14e}".split("e")
+        return float(f"{int(digits.replace('.', '')) + 1}e{int(power) - 14}")
+    return value + 1 if isinstance(value, int) else f"{value}0"
+
+
+@given(RUN, RUN, st.integers(0, len(NAMED) - 1), st.booleans())
+def test_a_single_other_setting_makes_another_name(one, other, place, near):
+    """Where all but one are the same, the name has to tell that one, to its last digit."""
     one = one if one[4] is not None else (*one[:4], 0.5, *one[5:])  # a source is named with a ratio only
-    changed = (*one[:place], other[place], *one[place + 1:])
+    changed = (*one[:place], next_to(one[place]) if near else other[place], *one[place + 1:])
     assume(changed != one and changed[4] is not None)
     assert runs.run_name(*one) != runs.run_name(*changed)
+
+
+def test_these_settings_alone_may_change_on_the_way():
+    results_of = utils.flags(lambda flag: flag.result and flag.resumable)
+    assert results_of == ["epochs", "pretrained_model_path", "knn_every", "compile"]
 
 
 def another(name, program):

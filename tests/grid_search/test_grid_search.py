@@ -154,6 +154,19 @@ def test_a_killed_grid_goes_on_to_the_same_table(number, seed, tmp_path, stubbed
     check_kill(number, seed, Digits(tmp_path / "whole", stubbed), Digits(tmp_path / "killed", stubbed), "9")
 
 
+def test_two_grids_share_the_cells_and_none_is_run_twice(grid):
+    (grid.folder.parent / "wait").touch()
+    first = grid.start(WAIT_WHILE_THERE_IS=str(grid.folder.parent / "wait"))
+    wait_for(lambda: list(grid.folder.glob("checkpoint/*/*/config.yml")))
+    running, = grid.folder.glob("checkpoint/*/*/config.yml")
+    status, out, err = grid.finish()
+    assert status == 0 and "finished: 3 of 4 runs" in out, out + err
+    assert f"run by another grid: Supervised/{running.parent.name}" in out
+    (grid.folder.parent / "wait").unlink()
+    out, err = first.communicate(timeout=WAIT_SECONDS)
+    assert first.returncode == 0 and "finished: 4 of 4 runs" in out, out + err
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_grid_of_real_cells_goes_on_to_the_same_table(number, tmp_path):
@@ -251,13 +264,14 @@ def test_what_has_results_is_not_run_again_without_its_weights(tmp_path, grid):
 def test_a_full_disk_is_named(tmp_path):
     """No file may grow beyond 5 MB in a cell, where a checkpoint needs more; Python ignores the signal."""
     grid, limited = Digits(tmp_path / "grid", ROOT), tmp_path / "bin"
+    lists, short = {"OPTIMIZERS": "sgd", "LRS": "0.01"}, ["--epochs", "1", "--image-size", "8"]
     limited.mkdir()
     (limited / "python").write_text(f"#!/usr/bin/env bash\nulimit -f 5000\nexec {sys.executable} \"$@\"\n")
     (limited / "python").chmod(0o755)
-    status, out, err = grid.finish(OPTIMIZERS="sgd", LRS="0.01", PATH=f"{limited}:{os.environ['PATH']}")
+    status, out, err = grid.finish(*short, **lists, PATH=f"{limited}:{os.environ['PATH']}")
     found = failures(out)
     assert status == 1 and len(found) == 1, out + err
     assert all("best.pth (File too large)" in reason and "log.txt" in reason for reason in found.values()), found
     assert not list(tmp_path.glob("grid/checkpoint/*/*/*.partial")), "a half-written checkpoint is left"
-    status, out, err = grid.finish(OPTIMIZERS="sgd", LRS="0.01")
+    status, out, err = grid.finish(*short, **lists)
     assert status == 0 and "finished: 1 of 1 runs" in out, out + err
