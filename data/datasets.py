@@ -96,7 +96,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     stores = _stores(data_dir, store_dir)
     make_source, watched = _locate(name, split, data_dir, labels, stores)
     folder = stores / f"{name}-{split}-{size}px"
-    store = open_store(folder, make_source, size, directories=watched, workers=workers,
+    store = open_store(folder, make_source, size, watched=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
     rows = stratified(store.labels, ratio, seed)
@@ -151,7 +151,7 @@ def _digits(split, size, ratio, seed):
 
 
 def _locate(name, split, data_dir, labels, stores):
-    """How to list a split, and the paths whose change tells that it must be listed again."""
+    """(How to list a split, the archive whose change tells that it must be listed again.)"""
     root = data_dir if name == "folder" else data_dir / name
     train = split_folder(root, "train")
     folder = train if split == "train" else split_folder(root, split)
@@ -163,21 +163,20 @@ def _locate(name, split, data_dir, labels, stores):
     if name == "folder" and split == "train" and folder is None:
         if labels:
             raise ValueError(without_labels(root))
-        return (lambda: _pile(root)), [root]
+        return (lambda: _pile(root)), []
     if folder is None:
         raise FileNotFoundError(_nothing_in(root, name, split))
     if split == "unlabeled":
-        return (lambda: FolderSource.unlabelled(folder)), [folder]
+        return (lambda: FolderSource.unlabelled(folder)), []
     if split == "train":
         check_classes(folder, labels)
-        return (lambda: _classes(folder)), [folder]
+        return (lambda: _classes(folder)), []
     # The labels of test are those of the training classes, some of which it may lack.
     if tar:
-        return (lambda: FolderSource.labelled(folder, _listed_once(tar, stores).classes)), \
-               [folder, tar]
+        return (lambda: FolderSource.labelled(folder, _listed_once(tar, stores).classes)), []
     if train is None:
         raise FileNotFoundError(_nothing_in(root, name, "train"))
-    return (lambda: FolderSource.labelled(folder, class_folders(train))), [folder, train]
+    return (lambda: FolderSource.labelled(folder, class_folders(train))), []
 
 
 def _nothing_in(root, name, split):
@@ -191,13 +190,13 @@ def _nothing_in(root, name, split):
 def _pile(root):
     stores = [lock.parent for lock in (root / STORE).glob("*/lock")]
     source = FolderSource.unlabelled(root, apart=stores)
-    check_below(root, source.watched)
+    check_below(root, source.folders)
     return source
 
 
 def _classes(folder):
     source = FolderSource.labelled(folder)
-    check_below(folder, source.watched, classes=True)
+    check_below(folder, source.folders, classes=True)
     return source
 
 
