@@ -3,6 +3,7 @@
 import contextlib
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,9 @@ from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
 from records import checkpoint
+from records.results import read_config
 from records.weights import find_backbone, load_backbone
+from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
 
@@ -50,7 +53,9 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
     trained_as = {"stem": "3x3" if stem == "auto" else stem, "mean": dataset.mean,
                   "std": dataset.std, "image_size": dataset.image_size}
     if path is not None:
-        found = find_backbone(checkpoint.read(path), path)
+        state = checkpoint.read(path)
+        check_start(state, kind, path)
+        found = find_backbone(state, path)
         trained_as = found.trained_as
     elif kind.imagenet:
         state, presets = imagenet_weights(arch)
@@ -70,6 +75,24 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
     if path is not None and not found.stated:
         print(description(found, path, trained_as, size))
     return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
+
+
+def check_start(state, kind, path):
+    """Refuse weights of ours that are half-made, or of the other kind of pre-training.
+
+    Raises: ValueError. Weights of others say nothing of it.
+    """
+    made_by = state.get("config", {}).get("model_type")
+    missing = checkpoint.unfinished(state) if made_by in PRETRAININGS else ""
+    if missing:
+        command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
+        raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
+    found = PRETRAININGS.get(state.get("trained_as", {}).get("pretraining"))
+    wanted = PRETRAININGS.get(kind.pretraining)
+    if found and wanted and found.labels != wanted.labels:
+        raise ValueError(f"{path}: pre-trained {'with' if found.labels else 'without'} labels "
+                         f"({found.label}); this method starts from the other kind "
+                         f"({wanted.label})")
 
 
 def description(found, origin, trained_as, size):

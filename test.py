@@ -11,10 +11,11 @@ from data.datasets import DATASETS, load_split
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole
-from records.names import printable
+from records.names import printable, short
 from supervised.resnet import resnet
 
 HARDEST = 5  # classes that are printed
+NAMED = 80  # signs of class names in an error
 
 
 def parse(argv):
@@ -29,10 +30,7 @@ def main(argv=None):
     args = parse(argv)
     device = utils.open_device(args.device)
     folder = args.output_dir / "checkpoint" / args.model_type
-    path = args.checkpoint or checkpoint.newest(folder)
-    if path is None:
-        raise FileNotFoundError(f"no checkpoint below {folder}; make one with `python train.py "
-                                f"--model-type {args.model_type}` or name one with --checkpoint")
+    path = args.checkpoint or find_trained(folder, args.data)
     state = checkpoint.read(path)
     if "trained_as" not in state or "classes" not in state:
         raise ValueError(f"{path}: not a checkpoint of train.py")
@@ -41,9 +39,7 @@ def main(argv=None):
                       trained["image_size"] if args.data in ("imagenet", "folder") else None,
                       workers=args.workers, max_bad_images=args.max_bad_images,
                       store_dir=args.store_dir)
-    if len(state["classes"]) != len(test.classes):
-        raise ValueError(f"{path}: its classifier has {len(state['classes'])} classes, "
-                         f"{args.data} has {len(test.classes)}")
+    order = class_order(state["classes"], test.classes, path)
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
     model.to(device, memory_format=torch.channels_last)
@@ -51,14 +47,40 @@ def main(argv=None):
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
     logits, labels = predict(model, batches, view, amp)
+    logits = logits[:, order]
     scores = metrics(logits, labels, torch.nn.CrossEntropyLoss())
-    print(f"{path}: epoch {state['epoch']}")
+    print(f"{path}: epoch {state['epoch']} of {config['epochs']}"
+          + ", chosen on validation" * (path.name == checkpoint.BEST))
     print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, "
           f"loss {scores['loss']:.6f}, {len(test.rows)} images")
     matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:
         write_details(args.csv_dir, test, logits, labels, matrix)
+
+
+def find_trained(folder, data):
+    """The checkpoint of the newest finished run on a dataset: of the epoch that validation chose,
+    of the last where nothing was held out. Raises: FileNotFoundError."""
+    last = checkpoint.newest(folder, lambda state: state.get("config", {}).get("data") == data)
+    if last is None:
+        raise FileNotFoundError(f"no checkpoint of a finished run on {data} below {folder}; make "
+                                f"one with `python train.py --model-type {folder.name} --data "
+                                f"{data}` or name one with --checkpoint")
+    best = last.with_name(checkpoint.BEST)
+    return best if best.is_file() else last
+
+
+def class_order(known, names, path):
+    """Where a classifier has each of these classes. Raises: ValueError where it knows others."""
+    if sorted(known) == sorted(names):
+        return [known.index(name) for name in names]
+    differ = [f"{len(some)} of {whose} ({short(', '.join(sorted(some)), NAMED)})"
+              for some, whose in ((set(known) - set(names), "its own"),
+                                  (set(names) - set(known), "these images")) if some]
+    raise ValueError(f"{path}: was trained on other classes than these images have: "
+                     f"{' and '.join(differ)} are not among the others'; name its own data with "
+                     "--data and --data-dir")
 
 
 def hardest(matrix, names):

@@ -56,8 +56,8 @@ def find_pretrained(args, kind):
     folder = args.output_dir / "checkpoint" / kind.pretraining
     path = checkpoint.newest(folder)
     if path is None:
-        raise FileNotFoundError(f"no pre-training checkpoint below {folder}; make one with "
-                                f"`python pretrain.py --model_type {kind.pretraining} --data ...` "
+        raise FileNotFoundError(f"no checkpoint of a finished pre-training below {folder}; make "
+                                f"one with `python pretrain.py --model_type {kind.pretraining}` "
                                 "or name one with --pretrained-model-path")
     print(f"starting from {path}")
     return path

@@ -39,7 +39,8 @@ def check_classes(folder, labels):
                          f"use --data-dir {printable(folder)}, or rename folders that are classes")
     if labels and len(names) == 1:
         raise ValueError(f"{printable(folder)}: one class only, {printable(names[0])}, "
-                         f"leaves nothing to tell apart; wrong level? {_other_level(Path(folder), names[0])}")
+                         "leaves nothing to tell apart; wrong level? "
+                         f"{_other_level(Path(folder), names[0])}")
 
 
 def _other_level(folder, name):

@@ -12,6 +12,7 @@ import torch
 from records.files import whole
 
 VERSION = 1
+LAST, BEST = "last.pth", "best.pth"  # of a run: to go on from; of the epoch that validation chose
 # Values without behaviour that others save beside their tensors: settings, paths, best accuracies.
 _VALUES = [
     argparse.Namespace, np.dtype, np.ndarray,
@@ -88,7 +89,27 @@ def _needs_code(path, name):
             f"{save}")
 
 
-def newest(folder):
-    """The most recently written last.pth below a folder, None if there is none."""
-    found = Path(folder).glob("*/last.pth")
-    return max(found, key=lambda path: (path.stat().st_mtime_ns, str(path)), default=None)
+def newest(folder, fits=lambda state: True, say=print):
+    """The last.pth of the finished run below a folder that was written last, None if there is none.
+
+    Args: fits: whether a checkpoint's dict is one of those that are looked for. say: called with a
+        line for each newer one that is unfinished.
+    Raises: ValueError for a damaged one.
+    """
+    found = Path(folder).glob(f"*/{LAST}")
+    for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, str(path)), reverse=True):
+        state = read(path)
+        if fits(state):
+            missing = unfinished(state)
+            if not missing:
+                return path
+            say(f"{path}: left out, {missing}")
+    return None
+
+
+def unfinished(state):
+    """How far a run of ours is, in words, where epochs are missing; "" for others."""
+    planned = state.get("config", {}).get("epochs")
+    if planned is None or state.get("epoch", planned) >= planned:
+        return ""
+    return f"unfinished: epoch {state['epoch']} of {planned} is its last"

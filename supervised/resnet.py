@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 STEMS = ("7x7", "3x3")
+WIDTH = 64  # channels of the first layer
 SMALL_MAP = 3  # px a side up to which SmallMapConv2d multiplies matrices
 
 
@@ -21,7 +22,7 @@ def resnet(arch, classes, stem):
     """
     model = ResNet(*ARCHS[arch], classes)
     if stem == "3x3":
-        model.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
+        model.conv1 = nn.Conv2d(3, WIDTH, kernel_size=3, padding=1, bias=False)
         _initialise(model.conv1)
         model.maxpool = nn.Identity()
     for module in model.modules():
@@ -39,12 +40,12 @@ class ResNet(nn.Module):
 
     def __init__(self, block, depths, classes):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, WIDTH, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTH)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        channels = 64
+        channels = WIDTH
         for number, depth in enumerate(depths, start=1):
-            width, blocks = 32 * 2 ** number, []
+            width, blocks = WIDTH * 2 ** (number - 1), []
             for k in range(depth):
                 blocks.append(block(channels, width, stride=1 + (number > 1 and k == 0)))
                 channels = width * block.expansion

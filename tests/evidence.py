@@ -1,9 +1,8 @@
 """The results that are part of the repository, for the tests of what is said of them."""
 
 import subprocess
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.common import ROOT
 
 
 def tracked():

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# The tests, in the environment that run.sh uses: bash tests/run.sh [pytest arguments]
+# The tests, on all cores, in the environment that run.sh uses: bash tests/run.sh [pytest arguments]
+#   SOAK=1 bash tests/run.sh      with what takes long: three processes, real cells, many kills and examples
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 source "$root/environment.sh"
 cd "$root"
-python -m pytest tests --quiet --override-ini=tmp_path_retention_policy=failed "$@"  # checkpoints are large
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # each of the processes would start a thread a core
+cores=$(python -c 'from data.packing import cores; print(cores())')
+python -m pytest tests --quiet --numprocesses "$cores" --dist worksteal --override-ini=tmp_path_retention_policy=failed "$@" # checkpoints are large

@@ -15,16 +15,16 @@ runs() { # CODE OUT DATA SOURCE DATA_DIR [options]: one epoch or two of everythi
     local code=$1 out=$2 data=$3 source=$4 options=(--data-dir "$5" --output-dir "$2" --amp off --image-size 16 "${@:6}") kind weights
     for kind in SelfSupervisedPretraining SupervisedPretraining; do
         python "$code/pretrain.py" --model-type "$kind" --data "$source" --sample-ratio 0.02 --epochs 2 --batch-size 16 --lr 1e-3 \
-            --stem 7x7 --knn-every 1 "${options[@]}"
+            --stem 7x7 --knn-every 1 ${options[@]+"${options[@]}"}
     done
     for kind in SelfSupervised Supervised; do
         weights=$(echo "$out/checkpoint/${kind}Pretraining/"*/last.pth)
         python "$code/train.py" --model-type "${kind}Pretrained" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
-            --label-ratio 0.05 --batch-size 8 --optimizer adam --lr 1e-3 "${options[@]}"
+            --label-ratio 0.05 --batch-size 8 --optimizer adam --lr 1e-3 ${options[@]+"${options[@]}"}
         python "$code/train.py" --model-type "${kind}PretrainedFinetune" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
-            --label-ratio 0.05 --batch-size 8 --lr 0.01 "${options[@]}"
+            --label-ratio 0.05 --batch-size 8 --lr 0.01 ${options[@]+"${options[@]}"}
     done
-    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.05 --batch-size 8 --lr 0.01 "${options[@]}"
+    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.05 --batch-size 8 --lr 0.01 ${options[@]+"${options[@]}"}
 }
 for side in code here; do
     place=$root; [[ $side == here ]] || place=$there/code

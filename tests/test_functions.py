@@ -32,6 +32,13 @@ def test_evaluation_is_exact_with_a_partial_last_batch(batches):
     assert result["top5_accuracy"] == 1
 
 
+def test_top_5_of_seven_classes():
+    """The label comes in place 1, 2, ... 7 of the logits: five of seven are among the first five, one is the first."""
+    logits = torch.stack([torch.tensor([7.0, 6, 5, 4, 3, 2, 1]).roll(k) for k in range(7)])
+    found = metrics(logits, torch.full((7,), 6), torch.nn.CrossEntropyLoss())
+    assert found["top5_accuracy"] == pytest.approx(5 / 7) and found["accuracy"] == pytest.approx(1 / 7)
+
+
 def test_a_pickle_does_not_run(tmp_path):
     class Attack:
         def __reduce__(self):

@@ -18,6 +18,7 @@ from data.datasets import load_split
 from records import provenance
 from utils import run as run_program
 
+pytestmark = pytest.mark.usefixtures("narrow")
 TINY = ["--model-type", "Supervised", "--epochs", "1", "--batch-size", "20"]
 
 

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import utils
 from data.dataloader import FeatureBatches, generator
 from data.datasets import stratified
+from grid_search.cells import Cell
 from records import names, provenance, results, runs
-
-settings.register_profile("here", deadline=None, max_examples=200,
-                          suppress_health_check=[HealthCheck.function_scoped_fixture])
-settings.load_profile("here")
+from training.command_line import parse_pretrain, parse_train
 
 # What a command line can say: a decimal number of up to 15 digits.
 RATE = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 10 ** 15 - 1), st.integers(-20, 3))
@@ -27,6 +25,12 @@ NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
 DATA = st.from_regex(r"[a-z][a-z0-9]{0,11}", fullmatch=True)
 RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integers(1, 10 ** 6),
                 st.none() | RATIO, RATIO, st.integers(0, 2 ** 63), DATA)
+
+
+NAMED = ("data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio", "seed", "source")
+TOLD = {*NAMED, "model_type"}
+PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train}
+BASE = {"pretrain.py": ["--data", "digits"], "train.py": ["--model-type", "Supervised"]}
 
 
 @given(RUN)
@@ -43,6 +47,43 @@ def test_a_run_name_tells_its_settings(run):
 def test_two_runs_never_share_a_name(one, other):
     one, other = ((*run[:-1], run[-1] if run[4] is not None else None) for run in (one, other))  # else not named
     assert (runs.run_name(*one) == runs.run_name(*other)) == (one == other)
+
+
+@given(RUN, RUN, st.integers(0, len(NAMED) - 1))
+def test_a_single_other_setting_makes_another_name(one, other, place):
+    """Where all but one are the same, the name has to tell that one."""
+    one = one if one[4] is not None else (*one[:4], 0.5, *one[5:])  # a source is named with a ratio only
+    changed = (*one[:place], other[place], *one[place + 1:])
+    assume(changed != one and changed[4] is not None)
+    assert runs.run_name(*one) != runs.run_name(*changed)
+
+
+def another(name, program):
+    """A value of a flag that is not its default."""
+    default = vars(PARSERS[program](BASE[program]))[name]
+    options = utils.ARGUMENTS[name].options
+    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "SupervisedPretrained", "3", "0.25", "0.5,0.6", "1,2,3", "100", "other"):
+        words = [f"--{name}"] if options.get("action") else [f"--{name}={text}"]
+        try:
+            found = PARSERS[program]([*BASE[program], *words])
+        except SystemExit:
+            continue
+        if vars(found)[name] != default:
+            return found
+    raise AssertionError(f"no other value of {name}")
+
+
+@pytest.mark.parametrize("program, name", [(program, name) for program, letter in (("pretrain.py", "P"), ("train.py", "T"))
+                                           for name in utils.flags(lambda flag: letter in flag.programs and flag.result)])
+def test_a_run_of_another_setting_has_another_name_or_is_refused(program, name):
+    """What the name does not tell, --resume and the grids compare."""
+    old, new = PARSERS[program](BASE[program]), another(name, program)
+    names = {Cell(program, (), args, getattr(args, "sample_ratio", None)).name for args in (old, new)}
+    resumable = utils.flags(lambda flag: flag.resumable)
+    if len(names) == 1 and name not in resumable:
+        with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} was "):
+            runs.check_resume({"config": runs.plain_config(old)}, new, resumable)
+    assert len(names) == 2 or name not in TOLD
 
 
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
@@ -124,6 +165,7 @@ def test_no_flag_takes_what_is_no_plain_number(name, text, capsys):
 @given(st.sampled_from(NUMBERS), st.floats() | st.integers() | st.integers(-10 ** 40, 10 ** 40))
 def test_whatever_a_flag_takes_is_finite_and_comes_back(name, value):
     found = parsed(name, repr(value))
+    value = value if name in WHOLE else float(value)  # of a whole number beyond 2 ** 53 the nearest one
     assert found is None or found == value and math.isfinite(found) and math.copysign(1, found) == 1
     assert found is None or isinstance(found, int) == (name in WHOLE)
 

@@ -13,7 +13,8 @@ import report
 import test
 import utils
 from records import results, runs
-from tests.evidence import EVIDENCE, ROOT, TRACKED
+from tests.common import ROOT
+from tests.evidence import EVIDENCE, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

@@ -4,15 +4,13 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from training.command_line import parse_train
+from tests.common import BASH, ROOT, environment, make_venv
+from training.command_line import parse_pretrain, parse_train
 
-ROOT = Path(__file__).resolve().parents[1]
-BASH = os.environ.get("OLD_BASH", "bash")
 SCRIPTS = sorted({*ROOT.glob("*.sh"), *ROOT.glob("grid_search/*.sh"), *ROOT.glob("tests/**/*.sh")})
 NEWER = {  # than bash 3.2, or than what BSD has
     "an array that may be empty, unguarded under set -u": r'(?<!\+)"\$\{\w+\[@\]\}"',
@@ -44,17 +42,12 @@ def test_the_search_finds(line):
 
 def say_python(folder):
     """A virtual environment whose python says what it would run, and answers the scripts' own questions."""
-    (folder / "bin").mkdir(parents=True)
-    python = folder / "bin" / "python"
-    python.write_text(f'#!/bin/bash\n[[ $1 == -* ]] && exec {shlex.quote(sys.executable)} "$@"\n'
-                      'printf "%q " "$@"; echo\n')
-    python.chmod(0o755)
-    (folder / "requirements.installed").write_bytes((ROOT / "requirements.txt").read_bytes())
+    make_venv(folder, 'printf "%q " "$@"; echo', unless="-* | */settings.py")
 
 
 def commands_of_the_demo(cwd, *options, **variables):
     done = subprocess.run([BASH, os.path.relpath(ROOT / "run.sh", cwd), "demo", *options], cwd=cwd, capture_output=True,
-                          text=True, check=False, env={**os.environ, "VENV": "a venv", **variables})
+                          text=True, check=False, env=environment(VENV="a venv", **variables))
     assert done.returncode == 0, done.stderr
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
@@ -77,11 +70,8 @@ def test_paths_given_to_run_sh_are_those_of_the_caller(spelling, tmp_path):
     say_python(tmp_path / "a venv")
     *runs, report = commands_of_the_demo(tmp_path, *spelling, "--store-dir=~/s")
     for words in runs:
-        if Path(words[0]).name == "train.py":
-            args = parse_train(words[1:])
-            assert (args.output_dir, args.store_dir) == (Path("my out"), Path.home() / "s")
-        else:
-            assert words[words.index("--output-dir", words.index("--output-dir") + 1) + 1] == "my out" and "~/s" in words
+        args = (parse_train if Path(words[0]).name == "train.py" else parse_pretrain)(words[1:])
+        assert (args.output_dir, args.store_dir) == (Path("my out"), Path.home() / "s")
     assert report[-1] == "my out/res"
 
 
@@ -95,8 +85,7 @@ def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path):
     done = subprocess.run(
         [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out", "--epochs", "1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "DRY_RUN": "1", "RATIOS": "0.1", "OPTIMIZERS": "sgd", "LRS": "0.1",
-             "PRETRAIN_ARGS": "--data-dir ../d", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+        env=environment(DRY_RUN="1", RATIOS="0.1", OPTIMIZERS="sgd", LRS="0.1", PRETRAIN_ARGS="--data-dir ../d"))
     assert done.returncode == 0, done.stderr
     pretraining, cell = map(shlex.split, done.stdout.splitlines())
     assert pretraining[:2] == ["python", str(ROOT / "pretrain.py")] and cell[:2] == ["python", str(ROOT / "train.py")]

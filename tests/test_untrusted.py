@@ -15,6 +15,7 @@ from data.sources import FolderSource, decode
 from data.store_files import NAMES
 from utils import run as run_program
 
+pytestmark = pytest.mark.usefixtures("narrow")
 TRAIN = ["--batch-size", "7", "--lr", "0.01", "--epochs", "1"]
 LINEAR = ["--model-type", "SelfSupervisedPretrained", *TRAIN]
 SCRATCH = ["--model-type", "Supervised", *TRAIN]
@@ -47,7 +48,7 @@ def one_line(capsys):
 
 
 @pytest.mark.parametrize("program, arguments", [
-    (train, [*SCRATCH, "--pretrained-model-path"]), (test_program, ["--model-type", "Supervised", "--checkpoint"])])
+    (train, ["--model-type", "SupervisedPretrainedFinetune", *TRAIN, "--pretrained-model-path"]), (test_program, ["--model-type", "Supervised", "--checkpoint"])])
 def test_a_checkpoint_that_is_named(image_folder, attack, capsys, program, arguments):
     path = image_folder / "attack.pth"
     torch.save({"model": {"conv1.weight": attack}}, path)

@@ -27,6 +27,10 @@ def parse_train(argv):
         {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data="cifar100")
     args = parser.parse_args(argv)
     _refuse_contradictions(parser, args, trains_batch_norm(args))
+    if args.pretrained_model_path and not MODEL_TYPES[args.model_type].pretraining:
+        able = ", ".join(name for name, kind in MODEL_TYPES.items() if kind.pretraining)
+        parser.error(f"--pretrained-model-path: {args.model_type} starts from no weights; these "
+                     f"methods do: {able}")
     if args.label_smoothing and args.criterion != "CrossEntropyLoss":
         parser.error(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
     return args

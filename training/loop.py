@@ -68,6 +68,8 @@ class Run:
         self.epoch, self.progress, self.best, self.row = 0, None, -math.inf, {}
         if place.state:
             self._go_on(place.state)
+        elif self._first:  # what an earlier run left would pass for this one's
+            (place.folder / checkpoint.BEST).unlink(missing_ok=True)
         if self._first and not place.restarted:
             provenance.write_config(place.configs, args, self.device)
         self.log = self.board = distributed.Nothing()
@@ -215,7 +217,7 @@ class Run:
 
     def _save_best(self):
         if self._unsaved_best:
-            checkpoint.save(self.place.folder / "best.pth", self._unsaved_best)
+            checkpoint.save(self.place.folder / checkpoint.BEST, self._unsaved_best)
             self._unsaved_best = None
 
     def _go_on(self, state):

@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
     @property
     def last(self):
-        return self.folder / "last.pth"
+        return self.folder / checkpoint.LAST
 
     @property
     def configs(self):

@@ -50,7 +50,8 @@ def named(tmp_path_factory):
     arguments = ["--model-type", "Supervised", "--data", "folder", "--epochs", "1", "--batch-size", "16", "--lr", "0.01",
                  "--amp", "off", "--workers", "1", "--image-size", "16", "--data-dir", str(root / "d"),
                  "--output-dir", str(root / "o")]
-    with warnings.catch_warnings(record=True) as found:
+    with warnings.catch_warnings(record=True) as found, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supervised.resnet.WIDTH", 8)
         warnings.simplefilter("always")
         assert run_program(train.main, arguments) == 0
     assert not [str(warning.message) for warning in found if "Glyph" in str(warning.message)]
@@ -65,7 +66,7 @@ def test_training_keeps_the_names(named):
     assert sorted(lines) == sorted(2 * list(map(printable, NAMES))) and not any("\t" in line for line in lines)
 
 
-def test_the_csvs_of_test_py_keep_the_names(named, tmp_path, capsys):
+def test_the_csvs_of_test_py_keep_the_names(named, tmp_path, capsys, narrow):
     arguments = ["--model-type", "Supervised", "--data", "folder", "--data-dir", str(named / "d"), "--output-dir",
                  str(named / "o"), "--csv-dir", str(tmp_path), "--amp", "off"]
     assert run_program(test_program.main, arguments) == 0
@@ -94,7 +95,7 @@ def test_a_terminal_that_knows_ascii_alone(tmp_path):
                "--val-ratio", "0", "--image-size", "16", "--workers", "1"]
     assert rb"\udcc3\udcbc/store" in run(0, train, *options, "--output-dir", "o")
     refused, = run(2, train, *options, "--output-dir", "ü").splitlines()
-    assert rb"\udcc3\udcbc is not UTF-8" in refused
+    assert rb"'\udcc3\udcbc' is not UTF-8" in refused
     assert rb"\xb1 is the sample standard deviation" in run(0, report, "--res", "o/res")
     config, = tmp_path.glob("o/res/*.yml")
     assert yaml.safe_load(config.read_text(encoding="utf-8"))["commit"] is None

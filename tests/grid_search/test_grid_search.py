@@ -1,6 +1,8 @@
-"""The five grids print exactly the cells of their tables; a grid survives being killed and names what failed."""
+"""The five grids print exactly the cells of their tables; a grid survives being killed and names what failed.
 
-import csv
+Most cells are stubs (stub.py), which end within a second; the programs themselves run where they are the point.
+"""
+
 import os
 import random
 import shlex
@@ -14,13 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-import pretrain
-import train
+from tests.common import BASH, ROOT, SOAK, environment, rows_of
+from training.command_line import parse_pretrain, parse_train
 
-ROOT = Path(__file__).resolve().parents[1]
-BASH = os.environ.get("OLD_BASH", "bash")
 WAIT_SECONDS = 300  # for jobs in a queue
-PROGRAMS = {"train.py": train, "pretrain.py": pretrain}
+PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
 GRIDS = {  # script: (model type, batch sizes, sample ratios)
     "supervised": ("Supervised", (32, 64, 128, 256), ()),
     "supervised_pretrained": ("SupervisedPretrained", (128,), ()),
@@ -36,12 +36,11 @@ def test_dry_run_prints_the_cells(name, tmp_path):
     model_type, batch_sizes, ratios = GRIDS[name]
     done = subprocess.run(
         [BASH, str(ROOT / "grid_search" / f"{name}_grid_search.sh"), "--output-dir", str(tmp_path),
-         "--epochs", "3"], capture_output=True, text=True, check=False,
-        env={**os.environ, "DRY_RUN": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+         "--epochs", "3"], capture_output=True, text=True, check=False, env=environment(DRY_RUN="1"))
     assert done.returncode == 0, done.stderr
     commands = [shlex.split(line) for line in done.stdout.splitlines()]
-    parsed = {program: [module.parse(words[2:]) for words in commands if words[1] == program]
-              for program, module in PROGRAMS.items()}
+    parsed = {program: [parse(words[2:]) for words in commands if words[1] == program]
+              for program, parse in PROGRAMS.items()}
     assert [args.sample_ratio for args in parsed["pretrain.py"]] == list(ratios)
     cells = [(args.model_type, args.data, args.optimizer, args.lr, args.batch_size, args.epochs,
               str(args.pretrained_model_path).partition("-ratio")[2].split("/")[0])
@@ -57,8 +56,7 @@ def test_a_task_of_a_slurm_array_is_one_cell(tmp_path):
     def commands(*command, **more):
         done = subprocess.run(
             [BASH, *command, "--output-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT,
-            check=True, env={**os.environ, "DRY_RUN": "1", **more,
-                             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+            check=True, env=environment(DRY_RUN="1", **more))
         return done.stdout.splitlines()
 
     grid = "grid_search/supervised_grid_search.sh"
@@ -75,9 +73,8 @@ def test_arrays_of_a_real_slurm(tmp_path):
              "grid_search/slurm_array.sh", "grid_search/self_supervised_pretrained_grid_search.sh",
              "--output-dir", str(tmp_path / "grid"), "--epochs", "2"],
             capture_output=True, text=True, cwd=ROOT, timeout=WAIT_SECONDS, check=True,
-            env={**os.environ, "DATA": "digits", "RATIOS": "0.2 0.4", "OPTIMIZERS": "adam", "LRS": "0.01", "ONLY": only,
-                 "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0",
-                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+            env=environment(DATA="digits", RATIOS="0.2 0.4", OPTIMIZERS="adam", LRS="0.01", ONLY=only,
+                            PRETRAIN_ARGS="--data digits --epochs 1 --knn-every 0"))
         return done.stdout.strip()
 
     first = submit("pretrain", 2)
@@ -90,17 +87,16 @@ def test_arrays_of_a_real_slurm(tmp_path):
 
 
 class Digits:
-    """A grid of four short cells on the digits in a folder of its own."""
+    """A grid of four short cells in a folder of its own. Args: code: where its programs are."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.environment = {**os.environ, "DATA": "digits", "LRS": "0.01 0.001", "BATCH_SIZES": "16",
-                            "OMP_NUM_THREADS": "1",  # results depend on it
-                            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    def __init__(self, folder, code):
+        self.folder, self.code = folder, code
+        self.environment = environment(DATA="digits", LRS="0.01 0.001", BATCH_SIZES="16",
+                                       OMP_NUM_THREADS="1")  # results depend on it
 
     def start(self, *more, script="supervised", **variables):
         return subprocess.Popen(
-            [BASH, str(ROOT / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
+            [BASH, str(self.code / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
              "--epochs", "2", "--label-ratio", "0.3", *more], text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**self.environment, **variables})
 
@@ -112,44 +108,82 @@ class Digits:
 
     def table(self):
         """Run name -> rows, without what depends on the clock."""
-        found = {}
-        for path in sorted(self.folder.glob("res/*.csv")):
-            with open(path, newline="") as file:
-                found[path.stem] = [{name: value for name, value in row.items()
-                                     if name not in ("seconds", "images_per_second")} for row in csv.DictReader(file)]
-        return found
+        return {path.stem: rows_of(path, timed=False) for path in sorted(self.folder.glob("res/*.csv"))}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_grid_goes_on_to_the_same_table(number, tmp_path):
-    whole, killed = Digits(tmp_path / "whole"), Digits(tmp_path / "killed")
+@pytest.fixture
+def grid(tmp_path, stubbed):
+    return Digits(tmp_path / "grid", stubbed)
+
+
+def check_kill(number, seed, whole, killed, epochs="2"):
+    """A grid that is killed at a moment drawn with a seed goes on to the table of another that was not."""
     started = time.monotonic()
-    status, out, err = whole.finish(DEVICES="cpu cpu:0")
+    status, out, err = whole.finish("--epochs", epochs, DEVICES="cpu cpu:0")
     assert status == 0 and "finished: 4 of 4 runs" in out, err
     duration = time.monotonic() - started
-    devices = [yaml.safe_load(path.read_text())["device"] for path in tmp_path.glob("whole/checkpoint/*/*/config.yml")]
+    devices = [yaml.safe_load(path.read_text())["device"] for path in whole.folder.glob("checkpoint/*/*/config.yml")]
     assert set(devices) == {"cpu", "cpu:0"} and len(devices) == 4
 
-    process = killed.start()
-    time.sleep(random.uniform(0.1, 0.8) * duration)
+    process = killed.start("--epochs", epochs)
+    assert "4 of them to run" in process.stdout.readline()
+    moment = random.Random(seed).uniform(0, 0.8) * duration
+    print(f"seed {seed}: {signal.Signals(number).name} after {moment:.2f} s of {duration:.2f}")  # shown where it fails
+    time.sleep(moment)
     process.send_signal(number)
     process.communicate()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
-    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("killed/res/*.csv")
-                if len(path.read_text().splitlines()) == 3}
-    for _ in range(3):  # a cell of a killed grid ends by itself and is somebody else's until then
-        status, out, err = killed.finish(JOBS="2")
+    rows = 1 + int(epochs)
+    finished = {path: path.stat().st_mtime_ns for path in killed.folder.glob("res/*.csv")
+                if len(path.read_text().splitlines()) == rows}
+    for _ in range(9):  # a cell of a killed grid ends by itself and is somebody else's until then
+        status, out, err = killed.finish("--epochs", epochs, JOBS="2")
         if "run by another grid" not in out:
             break
         time.sleep(duration / 4)
     assert status == 0, err
     assert killed.table() == whole.table() and len(whole.table()) == 4
+    assert all(len(rows) == int(epochs) for rows in whole.table().values())
     assert finished == {path: path.stat().st_mtime_ns for path in finished}
-    assert "4 cells, 0 of them to run" in killed.finish()[1]
+    assert "4 cells, 0 of them to run" in killed.finish("--epochs", epochs)[1]
 
 
-def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path):
-    grid = Digits(tmp_path / "grid")
+@pytest.mark.parametrize("seed", range(20 if SOAK else 2))
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_grid_goes_on_to_the_same_table(number, seed, tmp_path, stubbed):
+    check_kill(number, seed, Digits(tmp_path / "whole", stubbed), Digits(tmp_path / "killed", stubbed), "9")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_grid_of_real_cells_goes_on_to_the_same_table(number, tmp_path):
+    check_kill(number, 0, Digits(tmp_path / "whole", ROOT), Digits(tmp_path / "killed", ROOT))
+
+
+def test_a_real_cell_that_is_cut_off_is_resumed(tmp_path):
+    """Once with the programs themselves: the signal reaches the cell, whose checkpoint the next start finds."""
+    grid, lists = Digits(tmp_path / "grid", ROOT), {"OPTIMIZERS": "sgd", "LRS": "0.01"}
+    process = grid.start("--epochs", "60", "--image-size", "8", "--checkpoint-minutes", "1e-9", **lists)
+    wait_for(lambda: list(tmp_path.glob("grid/checkpoint/*/*/last.pth")))
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM and "cut off" in out
+    before, = grid.table().values()
+    assert len(before) < 60
+    command, = grid.finish("--epochs", "60", "--image-size", "8", DRY_RUN="1", **lists)[1].splitlines()
+    assert command.endswith("--resume")
+    log, = tmp_path.glob("grid/checkpoint/*/*/log.txt")
+    assert "stopped by SIGINT after a checkpoint" in log.read_text() and "--resume" in log.read_text()
+
+
+def wait_for(condition):
+    ending = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < ending, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path, grid):
     for variables, message in (({"OPTIMIZERS": "sgd adma"}, "adma"), ({"LRS": "0.1 -1"}, "-1"),
                                ({"JOBS": "0"}, "JOBS=0"), ({"CELL": "9"}, "CELL=9"), ({"LRS": " "}, "no cells")):
         status, out, err = grid.finish(**variables)
@@ -157,8 +191,7 @@ def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path):
         assert not list(tmp_path.glob("grid/*"))
 
 
-def test_failed_cells_are_listed_with_their_reason(tmp_path):
-    grid = Digits(tmp_path / "grid")
+def test_failed_cells_are_listed_with_their_reason(tmp_path, grid):
     (tmp_path / "grid" / "res").mkdir(parents=True)
     (tmp_path / "grid" / "res" / "Supervised_digits-sgd-lr0.001-bs16-labels0.3.csv").mkdir()  # nothing can be written there
     status, out, err = grid.finish(OPTIMIZERS="sgd")
@@ -172,16 +205,15 @@ def failures(out):
     return dict(line.removeprefix("failed: ").split(": ", 1) for line in out.splitlines() if line.startswith("failed: "))
 
 
-def test_a_missing_checkpoint_is_named(tmp_path):
-    grid, missing = Digits(tmp_path / "grid"), tmp_path / "nowhere.pth"
+def test_a_missing_checkpoint_is_named(tmp_path, grid):
+    missing = tmp_path / "nowhere.pth"
     status, out, _ = grid.finish("--pretrained-model-path", str(missing), script="supervised_pretrained", LRS="0.01")
     found = failures(out)
     assert status == 1 and len(found) == 2 and "finished: 0 of 2 runs" in out
     assert all(str(missing) in reason and "log.txt" in reason for reason in found.values()), found
 
 
-def test_cells_do_not_start_from_half_trained_weights(tmp_path):
-    grid = Digits(tmp_path / "grid")
+def test_cells_do_not_start_from_half_trained_weights(tmp_path, grid):
     lists = {"RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01", "PRETRAIN_ARGS": "--data digits --epochs 9"}
     grid.finish(script="self_supervised_pretrained", ONLY="pretrain", **{**lists, "PRETRAIN_ARGS": "--data digits --epochs 1"})
     weights, = tmp_path.glob("grid/checkpoint/SelfSupervisedPretraining/*/last.pth")
@@ -193,8 +225,7 @@ def test_cells_do_not_start_from_half_trained_weights(tmp_path):
     assert not list(tmp_path.glob("grid/res/SelfSupervisedPretrained_*"))
 
 
-def test_what_has_results_is_not_run_again_without_its_weights(tmp_path):
-    grid = Digits(tmp_path / "grid")
+def test_what_has_results_is_not_run_again_without_its_weights(tmp_path, grid):
     lists = {"script": "self_supervised_pretrained", "RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01",
              "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0"}
     status, out, err = grid.finish(**lists)
@@ -209,17 +240,17 @@ def test_what_has_results_is_not_run_again_without_its_weights(tmp_path):
     status, out, _ = grid.finish(**others)
     assert status == 1 and "--temperature was 0.5 and is 0.9" in "".join(failures(out).values())
     status, out, _ = grid.finish("--epochs", "3", **lists, DRY_RUN="1")  # more than there is
-    assert status == 0 and [command.split()[1] for command in out.splitlines()] == ["pretrain.py", "train.py"]
+    assert status == 0 and [Path(command.split()[1]).name for command in out.splitlines()] == ["pretrain.py", "train.py"]
 
     result, = tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv")
     result.unlink()
     commands = grid.finish(**lists, DRY_RUN="1")[1].splitlines()
-    assert [command.split()[1] for command in commands] == ["pretrain.py", "train.py"]
+    assert [Path(command.split()[1]).name for command in commands] == ["pretrain.py", "train.py"]
 
 
 def test_a_full_disk_is_named(tmp_path):
     """No file may grow beyond 5 MB in a cell, where a checkpoint needs more; Python ignores the signal."""
-    grid, limited = Digits(tmp_path / "grid"), tmp_path / "bin"
+    grid, limited = Digits(tmp_path / "grid", ROOT), tmp_path / "bin"
     limited.mkdir()
     (limited / "python").write_text(f"#!/usr/bin/env bash\nulimit -f 5000\nexec {sys.executable} \"$@\"\n")
     (limited / "python").chmod(0o755)

@@ -9,7 +9,7 @@ import pytest
 
 from data.imagenet_tar import TarSource
 from data.sources import FolderSource, decode
-from tests.test_sources import classes_folder, picture, write  # noqa: F401  a fixture is found by its name
+from tests.data.made import picture, write
 
 
 def make_tar(classes_folder, path):

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,39 +19,14 @@ from data.dataloader import FeatureBatches
 from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
 from supervised_pretrained.pretraining import classification
+from tests.common import ROOT, equal, outcome, run
+from training import loop
 from training.optimizers import build_optimizer
-from utils import run as run_program
 
-ROOT = Path(__file__).resolve().parents[1]
-TIMED = ("images_per_second", "seconds")
+pytestmark = pytest.mark.usefixtures("narrow")
 PRETRAIN = ["--epochs", "2", "--sample-ratio", "1", "--batch-size", "5", "--image-size", "32", "--stem",
             "7x7", "--knn-every", "2", "--warmup-epochs", "0.5"]
 TRAIN = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2"]
-
-
-def run(program, root, *arguments):
-    common = ["--data-dir", str(root / "data"), "--output-dir", str(root / "out")]
-    return run_program(program.main, [*arguments, *common])
-
-
-def outcome(folder):
-    """Weights, optimizer state and CSV (time columns aside) of the only run below a folder."""
-    last, = folder.glob("out/checkpoint/*/*/last.pth")
-    log, = folder.glob("out/res/*.csv")
-    state = checkpoint.read(last)
-    with open(log, newline="") as file:
-        rows = [{k: v for k, v in row.items() if k not in TIMED} for row in csv.DictReader(file)]
-    return state, rows
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
 
 
 class Killed(BaseException):
@@ -87,9 +61,8 @@ def weights_for(program, arguments, root):
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("stop", [2, 6])
-def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypatch, case, stop):
-    """Checkpoints after every step, the process ends after `stop` steps, --resume: as if nothing was."""
+def test_cut_off_inside_two_epochs_and_gone_on_is_bit_equal(image_folder, monkeypatch, case):
+    """Checkpoints after every step; the process ends after step 2, goes on, and after step 6: as if nothing was."""
     program, arguments = CASES[case]
     whole, weights = image_folder / "whole", image_folder / "weights"
     for folder in (whole, weights):
@@ -98,29 +71,31 @@ def test_cut_off_inside_an_epoch_and_gone_on_is_bit_equal(image_folder, monkeypa
     arguments = [*arguments, *weights_for(program, arguments, weights)]
     assert run(program, whole, *arguments) == 0
 
-    from training import loop
-    obey, steps = loop.Run._obey, iter(range(1, 1000))
+    obey = loop.Run._obey
+    for steps, more in ((2, []), (4, ["--resume", "--workers", "2"])):
+        left = iter(range(steps, 0, -1))
 
-    def kill(self, progress, epoch):
-        obey(self, progress, epoch)
-        if next(steps) == stop:
-            raise Killed
+        def kill(self, progress, epoch, left=left):
+            obey(self, progress, epoch)
+            if next(left) == 1:
+                raise Killed
 
-    monkeypatch.setattr(loop.Run, "_obey", kill)
-    with pytest.raises(Killed):
-        run(program, image_folder, *arguments, "--checkpoint-minutes", "1e-9")
+        monkeypatch.setattr(loop.Run, "_obey", kill)
+        with pytest.raises(Killed):
+            run(program, image_folder, *arguments, "--checkpoint-minutes", "1e-9", *more)
     monkeypatch.setattr(loop.Run, "_obey", obey)
-    assert run(program, image_folder, *arguments, "--resume", "--workers", "2") == 0
+    assert len(outcome(image_folder)[1]) == 1
+    assert run(program, image_folder, *arguments, "--resume") == 0
     (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)
     assert equal(state["model"], wanted["model"]) and equal(state["optimizer"], wanted["optimizer"])
     assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2"]
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("number, status", [pytest.param(signal.SIGINT, 130, marks=pytest.mark.soak), (signal.SIGTERM, 143)])
 def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(image_folder, number, status):
     arguments = [*CASES["SimCLR, Adam"][1], "--epochs", "500", "--data-dir", str(image_folder / "data"),
                  "--output-dir", str(image_folder / "out"), "--knn-every", "0"]
-    process = subprocess.Popen([sys.executable, str(ROOT / "pretrain.py"), *arguments],
+    process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "narrow.py"), "pretrain.py", *arguments],
                                stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch"):
@@ -133,20 +108,41 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(image_folder, number
     assert len(rows) == state["epoch"] >= 1 and "Traceback" not in error
 
 
-def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
-    saved, save = [], checkpoint.save
-    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append(state), save(path, state)))
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_after_the_step_and_the_rest_is_as_without(image_folder, monkeypatch, capsys, number, status):
+    program, arguments = CASES["scratch, SGD"]
+    assert run(program, image_folder, *arguments) == 0
+    wanted, wanted_rows = outcome(image_folder)
+    with monkeypatch.context() as patch:
+        send_after_step(3, number, patch)
+        assert run(program, image_folder, *arguments) == status
+    state, rows = outcome(image_folder)
+    assert (state["epoch"], state["progress"]["step"]) == (0, 3) and rows == []
+    assert f"stopped by {signal.Signals(number).name} after a checkpoint in epoch 1; go on with:" in capsys.readouterr().err
+    assert run(program, image_folder, *arguments, "--resume") == 0
+    state, rows = outcome(image_folder)
+    assert equal(state["model"], wanted["model"]) and rows == wanted_rows
+
+
+def send_after_step(number_of_step, number, monkeypatch):
+    """Send this process a signal after a step of training."""
     step = iter(range(1, 1000))
 
     def train_and_ask(*args, after_step, **kwargs):
         def after(progress):
-            if next(step) == 2:
-                os.kill(os.getpid(), signal.SIGUSR1)
+            if next(step) == number_of_step:
+                os.kill(os.getpid(), number)
                 time.sleep(0.01)
             after_step(progress)
         return train_one_epoch(*args, after_step=after, **kwargs)
 
     monkeypatch.setattr("training.loop.train_one_epoch", train_and_ask)
+
+
+def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
+    saved, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append(state), save(path, state)))
+    send_after_step(2, signal.SIGUSR1, monkeypatch)
     program, arguments = CASES["SimCLR, Adam"]
     assert run(program, image_folder, *arguments) == 0
     assert [(state["epoch"], state["progress"].get("step")) for state in saved] == [(0, 2), (2, None)]

@@ -1,6 +1,6 @@
 """What a browser shows of a small grid's TensorBoard; skipped where Chromium or its driver is not installed.
 
-    SCREENSHOTS=/tmp python -m pytest tests/test_tensorboard_browser.py      keeps a picture of each tab
+    SCREENSHOTS=/tmp python -m pytest tests/records/test_tensorboard_browser.py      keeps a picture of each tab
 """
 
 import base64
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.common import ROOT, environment
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 WAIT_SECONDS = 90  # for a page, at most
@@ -32,10 +33,8 @@ DEEP = """const deep = (node, found = []) => { for (const root of [node, node.sh
 
 
 def run(*command, **variables):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables,
-                   "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, check=True, timeout=300,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(list(map(str, command)), cwd=ROOT, env=environment(OMP_NUM_THREADS="1", **variables), check=True,
+                   timeout=300, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")

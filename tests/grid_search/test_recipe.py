@@ -1,21 +1,15 @@
 """The study and the search of its recipe: the scripts are those that made what lies in res/, whose tables are right."""
 
-import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-import pretrain
-import train
 from records import results
-from tests.evidence import EVIDENCE, ROOT, TRACKED
-
-BASH = os.environ.get("OLD_BASH", "bash")
+from tests.common import BASH, ROOT, copy_code, environment
+from tests.evidence import EVIDENCE, TRACKED
+from training.command_line import parse_pretrain, parse_train
 
 LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
 CHANGES = [(line.split()[0], " ".join(line.split()[2:])) for line in LIST.splitlines()]
@@ -48,7 +42,7 @@ def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
 
 def settings(command):
     _, name, *arguments = shlex.split(command)
-    return str({"train.py": train, "pretrain.py": pretrain}[name].parse(arguments))
+    return str({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
 
 
 @pytest.mark.parametrize("script, changes", [
@@ -56,14 +50,10 @@ def settings(command):
     ("recipe", ["labels-crop0.5", "simclr-lr3e-4-seed1", "scratch-3x3", "finetune-decay", "finetune-all", "linear-sgd"])])
 def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, tmp_path):
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
-    code = ["*.py", "*.sh", "conf", "data/*.py", "grid_search", "self_supervised_pretrained", "supervised*"]
-    for path in (path for name in code for path in ROOT.glob(name)):
-        copy = tmp_path / path.relative_to(ROOT)
-        copy.parent.mkdir(exist_ok=True)
-        (shutil.copytree if path.is_dir() else shutil.copy)(path, copy)
+    copy_code(tmp_path)
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
-        env={**os.environ, "DRY_RUN": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+        env=environment(DRY_RUN="1"))
     folders = [ROOT / "res" / "recipe" / name / "res" for name in changes] or [ROOT / "res"]
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
     assert set(map(settings, done.stdout.splitlines())) == set(map(settings, made))
@@ -71,5 +61,5 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
 
 def test_an_unknown_change_stops_the_script():
     done = subprocess.run([BASH, str(ROOT / "grid_search" / "recipe.sh"), "simclr-temp9"],
-                          capture_output=True, text=True, check=False, env={**os.environ, "DRY_RUN": "1"})
+                          capture_output=True, text=True, check=False, env=environment(DRY_RUN="1"))
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no change simclr-temp9\n")

@@ -1,20 +1,14 @@
-"""What tests/test_distributed.py has several processes do: gradients of one batch, in float64.
-
-    torchrun --nproc-per-node=2 tests/one_gradient.py FILE
-"""
+"""What all_methods.py has several processes do first: gradients of one batch, in float64."""
 
 import contextlib
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from parallel import distributed  # noqa: E402
-from parallel.gradients import backward  # noqa: E402
-from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402
+from parallel import distributed
+from parallel.gradients import backward
+from self_supervised_pretrained.registry import PRETRAININGS
 
 COUNT, PIECE, CPU = 11, 4, torch.device("cpu")
 
@@ -65,8 +59,3 @@ def main(path):
     found = {name: gradients(row.load().objective(args)) for name, row in PRETRAININGS.items()}
     if distributed.rank() == 0:
         torch.save(found, path)
-    distributed.leave()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

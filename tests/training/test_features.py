@@ -1,9 +1,12 @@
 """Features: equal to a plain forward, kept on disk, judged by their neighbours."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from conf import global_settings as settings
 from data.datasets import Split, load_split
 from functions import Backbone, labelled_view
 from supervised.resnet import SmallMapConv2d, resnet
@@ -84,6 +87,38 @@ def test_knn_finds_clusters():
     labels, queries = torch.tensor([0, 0, 1, 1]).repeat(10), torch.tensor([[2.0, 0.1], [0, 3]])
     assert knn_accuracy(bank, labels, queries, torch.tensor([0, 1])) == 1
     assert knn_accuracy(bank, labels, queries, torch.tensor([1, 0])) == 0
+
+
+def vote(bank, labels, query, neighbours, temperature):
+    """The class with the largest sum of exp(cosine / temperature) over the nearest neighbours (Wu et al. 2018, section 3.4)."""
+    def cosine(a, b):
+        return sum(x * y for x, y in zip(a, b)) / math.hypot(*a) / math.hypot(*b)
+    near = sorted(((cosine(row, query), label) for row, label in zip(bank, labels)), reverse=True)[:neighbours]
+    return max(set(labels), key=lambda k: sum(math.exp(similarity / temperature) for similarity, label in near if label == k))
+
+
+WAYS = [(1, 0.07), (5, 0.3), (20, 0.3), (20, 1e3), (60, 0.3)]
+
+
+@pytest.mark.parametrize("neighbours, temperature", WAYS)
+def test_knn_is_the_weighted_vote(monkeypatch, neighbours, temperature):
+    """Of clouds that overlap, where one neighbour, few, all, or votes of equal weight elect others."""
+    monkeypatch.setattr(settings, "KNN_NEIGHBOURS", neighbours)
+    monkeypatch.setattr(settings, "KNN_TEMPERATURE", temperature)
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(120) % 3
+    points = torch.eye(3, 4)[labels] + 0.7 * torch.randn(120, 4, generator=random)
+    points *= 1 + 9 * torch.rand(120, 1, generator=random)  # lengths do not count
+    bank, known, queries = points[:60], labels[:60], points[60:]
+    elected = {way: [vote(bank.tolist(), known.tolist(), query, *way) for query in queries.tolist()] for way in WAYS}
+    assert len(set(map(tuple, elected.values()))) == len(WAYS)
+    assert knn_accuracy(bank, known, queries, torch.tensor(elected[neighbours, temperature])) == 1
+
+
+def test_one_neighbour_that_is_near_loses_to_many():
+    bank = torch.tensor([[1.0, 0.0]] + 6 * [[1.0, 0.1]])
+    labels, query = torch.tensor([0] + 6 * [1]), torch.tensor([[1.0, 0.0]])
+    assert knn_accuracy(bank, labels, query, torch.tensor([1])) == 1
 
 
 def test_extraction_leaves_the_backbone_as_it_was(split):

@@ -9,34 +9,14 @@ import pytest
 from PIL import Image
 
 from data.sources import ArraySource, FolderSource, decode
+from tests.data.made import picture, write
 
 IMAGENET_SIZE = 96
-
-
-def picture(width=40, height=30, seed=0):
-    """A smooth uint8 (height, width, 3) picture, so that JPEG keeps it recognizable."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def write(path, pixels, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **options)
-    return path
 
 
 def only(path, size):
     """Decode the single image of a folder."""
     return decode(FolderSource.unlabelled(path.parent), 0, size)
-
-
-@pytest.fixture
-def classes_folder(tmp_path):
-    for label, name in enumerate(("ape", "bee", "cat")):
-        for k in range(3):
-            suffix = (".png", ".JPG", ".webp")[k]
-            write(tmp_path / "train" / name / f"{k}{suffix}", picture(seed=10 * label + k))
-    return tmp_path / "train"
 
 
 def test_labelled_lists_classes_and_files_by_name(classes_folder):

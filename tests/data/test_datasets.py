@@ -137,10 +137,10 @@ def stl10_archive(tmp_path, monkeypatch):
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    for name, count in (("train", 5), ("test", 2), ("unlabeled", 5)):
+    for name, count in (("train", 10), ("test", 2), ("unlabeled", 5)):
         rng.integers(0, 256, count * 3 * 96 * 96, dtype=np.uint8).tofile(folder / f"{name}_X.bin")
         if name != "unlabeled":
-            (np.arange(count) + 1).astype(np.uint8).tofile(folder / f"{name}_y.bin")
+            (np.arange(count) % 5 + 1).astype(np.uint8).tofile(folder / f"{name}_y.bin")
     (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
     monkeypatch.setattr(torchvision.datasets.STL10, "_check_integrity", lambda self: True)
     return folder
@@ -150,8 +150,8 @@ def test_stl10_pre_trains_on_its_unlabelled_part(tmp_path, monkeypatch):
     folder = stl10_archive(tmp_path, monkeypatch)
     parts = {split: load_split("stl10", split, tmp_path) for split in ("pretrain", "train", "test")}
     assert len(parts["pretrain"].rows) == 5 and not parts["pretrain"].labelled
-    assert parts["train"].labels.tolist() == [0, 1, 2, 3, 4] and parts["test"].classes[1] == "b"
-    raw = np.fromfile(folder / "train_X.bin", np.uint8).reshape(5, 3, 96, 96)
+    assert parts["train"].labels.tolist() == 2 * [0, 1, 2, 3, 4] and parts["test"].classes[1] == "b"
+    raw = np.fromfile(folder / "train_X.bin", np.uint8).reshape(10, 3, 96, 96)
     assert np.array_equal(parts["train"].images, raw.transpose(0, 3, 2, 1))
 
 

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from data import dataloader
 from data.dataloader import Batches, FeatureBatches
+from tests.common import ROOT
 
 
 @pytest.fixture
@@ -63,6 +65,59 @@ def test_features_of_one_view_an_epoch():
     assert torch.equal(again, torch.cat([x for x, _ in found.epoch(0, 1)])[16:])
 
 
+class Cuda:
+    """Stands for an accelerator: what is moved there stays."""
+
+    type = "cuda"
+
+
+class Torch:
+    """PyTorch as data/dataloader.py sees it on such a machine."""
+
+    def __init__(self, free):
+        self.cuda = SimpleNamespace(mem_get_info=lambda device: (free, 10 ** 12))
+        self.device = lambda name: Cuda() if name == "cuda" else torch.device(name)
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    def empty(self, *shape, device, **more):
+        assert isinstance(device, Cuda)
+        return torch.empty(*shape, **more)
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    """A function that gives data/dataloader.py an accelerator with some bytes of free memory."""
+    to = torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, where, **more: tensor if isinstance(where, Cuda)
+                        else to(tensor, where, **more))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(dataloader, "COPIED", 3)
+    return lambda free: monkeypatch.setattr(dataloader, "torch", Torch(free))
+
+
+@pytest.mark.parametrize("free, resident", [(2 * 9 * 48, True), (2 * 9 * 48 - 1, False)])
+@pytest.mark.parametrize("processes, number", [(1, 0), (2, 1)])
+def test_images_on_an_accelerator_are_those_that_are_streamed(pretend, free, resident, processes, number):
+    """Nine of eleven images of 48 bytes live there where they take half of the free memory, else none."""
+    pretend(free)
+    images = np.random.default_rng(0).integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
+    rows = np.array([10, 1, 7, 2, 3, 9, 5, 8, 4])
+    there, here = (Batches(images, np.arange(11) * 2, 4, device, rows=rows) for device in ("cuda", "cpu"))
+    for batches in (there, here):
+        batches.processes, batches.number = processes, number
+    assert (there._resident is not None) == resident and here._resident is None
+    for arguments in ((), (3, 1), (3, 2), (3, 1, 1)):
+        found, wanted = list(there.epoch(*arguments)), list(here.epoch(*arguments))
+        assert len(found) == len(wanted) > 0
+        for pair, other in zip(found, wanted):
+            assert torch.equal(pair[0], other[0]) and torch.equal(pair[1], other[1])
+    (images_of, labels), *_ = there.epoch()
+    own = range(4) if processes == 1 else there.share(0).rows
+    assert np.array_equal(images_of, images[rows[list(own)]]) and labels.tolist() == [20, 2, 14, 4]
+
+
 LIMITED = """
 import resource, sys
 import numpy as np
@@ -86,7 +141,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
     shape = (100_000, 64, 64, 3)
     np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "images.npy"), str(200 * 2**20)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT,
                           env={**os.environ, "OMP_NUM_THREADS": "2"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "100000"

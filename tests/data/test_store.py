@@ -13,55 +13,8 @@ from PIL import Image
 
 from data import changes, store, store_files
 from data.sources import ArraySource, FolderSource
-from data.store import open_store, read_ahead
-
-SIZE = 8
-
-
-def coded(label, k):
-    """An image whose first pixel is (label, k, 0)."""
-    pixels = np.full((SIZE, SIZE, 3), 10 * label + k, dtype=np.uint8)
-    pixels[0, 0] = label, k, 0
-    return pixels
-
-
-def fill(root, classes=3, per_class=8):
-    for label in range(classes):
-        (root / f"class{label}").mkdir(parents=True)
-        for k in range(per_class):
-            Image.fromarray(coded(label, k)).save(root / f"class{label}" / f"{k:03d}.png")
-
-
-class Opener:
-    """open_store with few words; remembers listings and lines."""
-
-    def __init__(self, tmp_path):
-        self.root, self.folder = tmp_path / "train", tmp_path / "store"
-        self.listings, self.lines = 0, []
-
-    def list(self):
-        self.listings += 1
-        return FolderSource.labelled(self.root)
-
-    def __call__(self, make_source=None, size=SIZE, **options):
-        options = {"workers": 2, "say": self.lines.append, **options}
-        return open_store(self.folder, make_source or self.list, size, **options)
-
-    def again(self, make_source=None, **options):
-        """Open what is packed: nothing is decoded."""
-        self.lines.clear()
-        opened = self(make_source, **options)
-        assert not any("decoding" in line for line in self.lines)
-        return opened
-
-    def bytes(self):
-        return {name: (self.folder / name).read_bytes() for name in store_files.NAMES}
-
-
-@pytest.fixture
-def opener(tmp_path):
-    fill(tmp_path / "train")
-    return Opener(tmp_path)
+from data.store import read_ahead
+from tests.data.made import SIZE, Opener, coded
 
 
 def test_labels_match_what_the_images_say(opener):

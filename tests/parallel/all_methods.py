@@ -1,8 +1,8 @@
-"""What tests/test_distributed.py has several processes do: every program and method, one after the other.
+"""What test_distributed.py has several processes do: gradients, then every program and method, one after the other.
 
-    torchrun --nproc-per-node=2 tests/all_methods.py FOLDER [options of all programs]
+    torchrun --nproc-per-node=2 tests/parallel/all_methods.py FOLDER [options of all programs]
 
-On some of the digits, in float64: so few images and steps, with batch norm over single pixels, multiply float32's
+On the images in FOLDER/data, in float64: so few images and steps, with batch norm over single pixels, multiply float32's
 rounding into differences as large as the losses.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import pretrain  # noqa: E402
 import train  # noqa: E402
 from functions import MODEL_TYPES  # noqa: E402
@@ -19,9 +19,11 @@ from parallel import distributed  # noqa: E402
 from self_supervised_pretrained.registry import PRETRAININGS  # noqa: E402
 from self_supervised_pretrained.simclr import SimCLR  # noqa: E402
 from self_supervised_pretrained.vicreg import VICReg  # noqa: E402
+from supervised import resnet  # noqa: E402
 from supervised.resnet import ResNet  # noqa: E402
+from tests.parallel import one_gradient  # noqa: E402
 
-SHORT = ["--data", "digits", "--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
+SHORT = ["--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
 
 
 def in_float64():
@@ -40,18 +42,21 @@ def in_float64():
 
 
 def main(folder, *more):
-    """Pre-train in every way, then train all five methods."""
+    """Compute gradients, pre-train in every way, then train all five methods."""
+    one_gradient.main(folder / "gradients.pth")
+    resnet.WIDTH = 8
     in_float64()
-    common = ["--output-dir", str(folder / "out"), *SHORT, *more]
+    common = ["--data-dir", str(folder / "data"), "--output-dir", str(folder / "out"), *SHORT, *more]
     for model_type, kind in PRETRAININGS.items():
-        batch_size = "10" if kind.labels else "43"  # of 45: the last one 5, or 2 for pairs
-        pretrain.main(["--model-type", model_type, "--sample-ratio", "0.05", "--batch-size", batch_size, "--stem",
-                       "7x7", "--lr", "1e-3", "--optimizer", "sgd", "--knn-every", "1", *common])
+        batch_size = "10" if kind.labels else "22"  # of 24: the last one 4, or 2 for pairs
+        probe = ["--knn-data", "cifar100"] if kind.labels else []
+        pretrain.main(["--model-type", model_type, "--batch-size", batch_size, "--sample-ratio", "1", "--stem", "7x7",
+                       "--lr", "1e-3", "--optimizer", "sgd", "--knn-every", "1", *probe, *common])
     for model_type, kind in MODEL_TYPES.items():
         found = sorted((folder / "out" / "checkpoint" / kind.pretraining).glob("*/last.pth")) if kind.pretraining else []
         weights = ["--pretrained-model-path", str(found[0])] if found else ["--stem", "7x7"]
         train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
-                    "--label-ratio", "0.2", *weights, *common])
+                    "--label-ratio", "0.6", *weights, *common])
     distributed.leave()
 
 

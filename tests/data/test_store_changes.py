@@ -9,7 +9,7 @@ from PIL import Image
 
 from data import changes, store, store_files
 from data.sources import FolderSource
-from tests.test_store import SIZE, coded, opener  # noqa: F401  a fixture is found by its name
+from tests.data.made import SIZE, coded
 
 
 def place(opener, label, k):

@@ -1,16 +1,13 @@
 """Checkpoint files that are damaged, foreign, or cannot be written."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from records import checkpoint
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.common import ROOT
 
 
 @pytest.fixture
@@ -59,6 +56,7 @@ def test_something_else(path):
 FULL = """
 import resource, sys, torch
 from records import checkpoint
+from tests.common import ROOT
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     checkpoint.save(sys.argv[1], {"model": {"fc.weight": torch.zeros(1_000_000)}})
@@ -74,11 +72,3 @@ def test_a_full_disk_leaves_the_one_before(path):
     assert done.returncode == 0, done.stderr
     assert f"cannot write {path}" in done.stdout and "make room" in done.stdout
     assert path.read_bytes() == before and len(list(path.parent.iterdir())) == 1
-
-
-def test_newest_is_the_one_written_last(tmp_path):
-    for name, age in (("a", 10), ("b", 5), ("c", 20)):
-        checkpoint.save(tmp_path / name / "last.pth", {})
-        os.utime(tmp_path / name / "last.pth", (1e9 - age, 1e9 - age))
-    assert checkpoint.newest(tmp_path) == tmp_path / "b" / "last.pth"
-    assert checkpoint.newest(tmp_path / "nowhere") is None

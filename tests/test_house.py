@@ -3,11 +3,11 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.common import ROOT
+
 FLOORS = [  # from the top; a program alone is a room
     {"grid_search"},
     {"pretrain", "train"},

@@ -13,9 +13,9 @@ import pytest
 
 from data import packing, store_files
 from data.sources import FolderSource
-from tests.test_store import fill, opener  # noqa: F401  a fixture is found by its name
+from tests.common import ROOT
+from tests.data.made import fill
 
-ROOT = Path(__file__).resolve().parent.parent
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
 
