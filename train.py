@@ -14,6 +14,7 @@ from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, lab
                        predict)
 from parallel import distributed
 from records import checkpoint, runs
+from records.names import printable
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from training.command_line import check_batch_size, parse_train, trains_batch_norm
@@ -22,6 +23,7 @@ from training.loop import Job, Run
 from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
+CLASSES_NAMED = 5  # in a line
 
 
 def main(argv=None):
@@ -79,9 +81,21 @@ def load(args):
     test = load_split(args.data, "test", args.data_dir, train.images.shape[1], **options)
     labels = train.labels[train.rows]
     kept, held_out = hold_out(labels, args.val_ratio, args.seed)
+    if args.val_ratio:
+        say_unchosen(train.classes, labels[held_out])
     kept = kept[stratified(labels[kept], args.label_ratio, args.seed)]
     check_batch_size(args, len(kept), distributed.world(), trains_batch_norm(args))
     return train, test, {"train": kept, "val": held_out}
+
+
+def say_unchosen(classes, labels):
+    """Name the classes that validation has no image of. Args: labels: of its images."""
+    lacking = [name for k, name in enumerate(classes) if k not in labels]
+    if lacking:
+        names = ", ".join(map(printable, lacking[:CLASSES_NAMED]))
+        names += ", ..." if len(lacking) > CLASSES_NAMED else ""
+        print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
+              f"too few to hold one out: {names}", flush=True)
 
 
 class Task(NamedTuple):

@@ -112,19 +112,20 @@ def _stores(data_dir, store_dir):
     return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
-def stratified(labels, ratio, seed):
+def stratified(labels, ratio, seed, spared=0):
     """Pick a share of every class: seeded, and a smaller ratio's rows are among a larger one's.
 
-    Args: labels: int64 (N,). ratio: in (0, 1]; every class keeps at least one image.
+    Args: labels: int64 (N,). ratio: in (0, 1]; at least one image of every class is picked.
+        spared: so many images of every class are not, whatever the ratio.
     Returns: int64 row numbers, ascending.
     """
-    if ratio == 1:
+    if ratio == 1 and not spared:
         return np.arange(len(labels))
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within each
     _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     place = np.arange(len(labels)) - np.repeat(starts, counts)
-    kept = np.maximum(1, np.round(counts * ratio)).astype(int)
+    kept = np.minimum(np.maximum(1, np.round(counts * ratio)), counts - spared).astype(int)
     return np.sort(order[place < np.repeat(kept, counts)])
 
 
@@ -227,11 +228,12 @@ def _torchvision(name, split, data_dir):
 
 
 def hold_out(labels, ratio, seed):
-    """Split rows into a training and a validation part, class by class.
+    """Split rows into a training and a validation part, class by class; each class keeps at least
+    one row to train on.
 
     Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
     """
     if ratio == 0:
         return np.arange(len(labels)), np.arange(0)
-    validation = stratified(labels, ratio, seed)
+    validation = stratified(labels, ratio, seed, spared=1)
     return np.setdiff1d(np.arange(len(labels)), validation), validation
