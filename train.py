@@ -9,9 +9,9 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS, hold_out, load_split, stratified
+from data.datasets import DATASETS, hold_out, load_split, stored_size, stratified
 from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
-                       predict)
+                       predict, read_weights)
 from parallel import distributed
 from records import checkpoint, runs
 from records.names import printable
@@ -33,10 +33,11 @@ def main(argv=None):
     device = utils.open_device(args.device)
     distributed.join(device)
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
-    train, test, positions = load(args)
+    weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
+                           args.mean, args.std)
+    train, test, positions = load(args, weights.image_size)
     torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
-    backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
-                           args.image_size, args.stem, args.mean, args.std)
+    backbone = build_model(kind, args.arch, len(train.classes), weights)
     backbone.model.to(device, memory_format=torch.channels_last)
     place = claim(args, run_name(args, backbone))
     make_task = frozen_task if kind.frozen else whole_task
@@ -65,20 +66,20 @@ def find_pretrained(args, kind):
     return path
 
 
-def load(args):
+def load(args, image_size):
     """Open the labelled images.
 
+    Args: image_size: px a side that the network sees.
     Returns: (training Split, test Split, {"train", "val": int64 positions in the training rows}).
     """
     options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
                "store_dir": args.store_dir}
-    # what has no size of its own is stored at the size that the network sees
-    size = args.image_size if args.data in ("imagenet", "folder") else None
+    size = stored_size(args.data, image_size)
     train = load_split(args.data, "train", args.data_dir, size, **options)
     if not train.labelled:
         raise ValueError(f"--data {args.data} has no labels: <class> folders are needed in "
                          f"{args.data_dir}/train")
-    test = load_split(args.data, "test", args.data_dir, train.images.shape[1], **options)
+    test = load_split(args.data, "test", args.data_dir, size, **options)
     labels = train.labels[train.rows]
     kept, held_out = hold_out(labels, args.val_ratio, args.seed)
     if args.val_ratio:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
-
 DIGITS = 100  # of a number on the command line, at most
 # Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
 MANY = 10 ** 6  # epochs, images of a batch and the like
@@ -135,6 +134,8 @@ ARGUMENTS = {
                   "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
                         type=_number(int, 8, 1024)),
+    "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
+                        "network's input)", type=_number(int, 8, 1024)),
     "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
                                    "checkpoint, or the ImageNet weights)", resumable=True,
                                    type=path),
@@ -156,8 +157,7 @@ ARGUMENTS = {
                        type=_number(float, 0, 0.9), default=0.1),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            type=_number(int, 0, 1000), default=0),
-    "checkpoint": _flag("E", "checkpoint to test (default: the newest of the model type)",
-                        type=path),
+    "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
     "seed": _flag("PT", "seed of everything random", shared="run.sh",

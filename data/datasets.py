@@ -17,8 +17,8 @@ from records.names import printable
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side; mean, std of RGB; unlabelled: the split that pre-training reads.
-    archive: what its download leaves in the data folder, or None. arrays: (torchvision.datasets,
+    """image_size in px a side, usual where its images are of any size; mean, std of RGB;
+    unlabelled: the split that pre-training reads. any_size: whether they are. archive: what its download leaves in the data folder, or None. arrays: (torchvision.datasets,
     data folder, split) -> its images uint8 (N, H, W, 3), labels and classes, downloaded."""
 
     image_size: int
@@ -27,6 +27,7 @@ class Dataset(NamedTuple):
     unlabelled: str = "train"
     archive: Optional[str] = None
     arrays: Optional[Callable] = None
+    any_size: bool = False
 
 
 def _cifar(name):
@@ -49,8 +50,8 @@ DATASETS = {
                        archive="cifar-10-batches-py", arrays=_cifar("CIFAR10")),
     "stl10": Dataset(96, (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713), "unlabeled",
                      "stl10_binary", _stl10),
-    "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
-    "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
+    "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
+    "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
 }
 DIGITS_TRAIN_PER_CLASS = 40
 STORE = "store"
@@ -80,7 +81,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
 
     Args:
         name: a key of DATASETS. split: "pretrain" (what pre-training reads), "train" or "test".
-        size: px a side of the stored images, None for the dataset's own.
+        size: px a side of the stored images (see `stored_size`), None for the dataset's own.
         ratio: share of the images in (0, 1]; see `stratified`.
         store_dir: folder for the store, None for the one in data_dir.
         labels: whether they are needed, None for all splits but "pretrain".
@@ -102,6 +103,12 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     rows = stratified(store.labels, ratio, seed)
     return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
                  store.checksums)
+
+
+def stored_size(name, image_size):
+    """px a side at which a dataset is stored for a network: as that sees it where images are of any
+    size, else at the dataset's own size. Args: image_size: px a side that the network sees."""
+    return image_size if DATASETS[name].any_size else DATASETS[name].image_size
 
 
 def _stores(data_dir, store_dir):

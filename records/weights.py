@@ -69,11 +69,15 @@ def without_head(tensors):
     return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
 
 
-def load_backbone(model, found, origin, arch):
-    """Copy a backbone into a model. Raises: ValueError where it is of another architecture."""
+def check_arch(found, origin, arch):
+    """Raises: ValueError where a backbone is of another architecture."""
     if found.trained_as["arch"] != arch:
         raise ValueError(f"{origin}: of another architecture: a {found.trained_as['arch']}, not "
                          f"--arch {arch}")
+
+
+def load_backbone(model, found):
+    """Copy a backbone into a model of its architecture."""
     model.load_state_dict(found.tensors, strict=False)  # all but fc is there: _match has looked
 
 
