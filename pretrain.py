@@ -7,7 +7,7 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
-from data.datasets import DATASETS, load_split, stored_size
+from data.datasets import DATASETS, images_digest, load_split, stored_size
 from functions import labelled_view
 from parallel import distributed
 from records.runs import PRETRAIN_COLUMNS, run_name
@@ -94,7 +94,8 @@ def make_job(args, method, network, stem, size, split, device, probe):
                         args.micro_batch_size),
         objective=method.objective(args), names=("loss", method.ACCURACY),
         amp=utils.choose_amp(args.amp, device),
-        facts={"classes": list(split.classes), "trained_as": trained_as})
+        facts={"classes": list(split.classes), "trained_as": trained_as,
+               "data": {"pretrain": images_digest(split)}})
 
 
 def backbone_of(network):

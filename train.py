@@ -9,7 +9,7 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS, hold_out, load_split, stored_size, stratified
+from data.datasets import DATASETS, hold_out, images_digest, load_split, stored_size, stratified
 from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
                        predict, read_weights)
 from parallel import distributed
@@ -43,7 +43,9 @@ def main(argv=None):
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)
 
-    run = Run(make_job(args, backbone, task, train.classes), args, place)
+    data = {part: images_digest(train, found) for part, found in positions.items()}
+    data["test"] = images_digest(test)
+    run = Run(make_job(args, backbone, task, train.classes, data), args, place)
     print(f"{args.model_type} on {len(positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
           f"{run.steps} steps", flush=True)
@@ -162,8 +164,8 @@ def frozen_task(args, backbone, train, test, positions, device):
                 lambda positions: torch.from_numpy(tested[0][positions]))
 
 
-def make_job(args, backbone, task, classes):
-    """What the loop needs to know of a task."""
+def make_job(args, backbone, task, classes, data):
+    """What the loop needs to know of a task. Args: data: digest of each part's images."""
     criterion = CRITERIA[args.criterion]()
     smoothed = criterion
     if args.label_smoothing:
@@ -173,7 +175,8 @@ def make_job(args, backbone, task, classes):
         network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
         amp=task.amp, objective=classification(smoothed), columns=runs.TRAIN_COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
-        chosen_by="val_accuracy", facts={"classes": list(classes), "trained_as": trained_as})
+        chosen_by="val_accuracy",
+        facts={"classes": list(classes), "trained_as": trained_as, "data": data})
 
 
 def run_name(args, backbone):

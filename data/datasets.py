@@ -1,5 +1,7 @@
 """Datasets by name: which images, which labels, which split, and where they come from."""
 
+import hashlib
+import json
 import os
 import zlib
 from pathlib import Path
@@ -17,9 +19,10 @@ from records.names import printable
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side, usual where its images are of any size; mean, std of RGB;
-    unlabelled: the split that pre-training reads. any_size: whether they are. archive: what its download leaves in the data folder, or None. arrays: (torchvision.datasets,
-    data folder, split) -> its images uint8 (N, H, W, 3), labels and classes, downloaded."""
+    """image_size in px a side, the usual one where any_size: its images are of any; mean, std of
+    RGB; unlabelled: the split that pre-training reads. archive: what its download leaves in the
+    data folder, or None. arrays: (torchvision.datasets, data folder, split) -> its images uint8
+    (N, H, W, 3), labels and classes, downloaded."""
 
     image_size: int
     mean: tuple
@@ -103,6 +106,18 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     rows = stratified(store.labels, ratio, seed)
     return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
                  store.checksums)
+
+
+def images_digest(split, positions=slice(None)):
+    """Hex digest of a part's images, labels and class names, in their order.
+
+    Args: positions: of the images in split.rows.
+    """
+    rows = split.rows[positions]
+    digest = hashlib.blake2b(json.dumps(list(split.classes)).encode(), digest_size=16)
+    for values in (split.checksums, split.labels):
+        digest.update(np.ascontiguousarray(values[rows], dtype="<i8"))
+    return digest.hexdigest()
 
 
 def stored_size(name, image_size):
