@@ -4,7 +4,7 @@ import contextlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 
@@ -14,7 +14,7 @@ from data.dataloader import generator
 from parallel.gradients import backward
 from records import checkpoint
 from records.results import read_config
-from records.weights import find_backbone, load_backbone
+from records.weights import Found, check_arch, find_backbone, load_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
@@ -38,15 +38,26 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto", mean=None,
-                std=None):
-    """Build the network of a method with its weights loaded and a new classifier.
+class Weights(NamedTuple):
+    """Where a network starts: found, a records.weights.Found or None; origin, the file's name for
+    messages; image_size, px a side of the input; trained_as: its stem, mean and std of the input,
+    and what else is known."""
+
+    found: Optional[Found]
+    origin: object
+    image_size: int
+    trained_as: dict
+
+
+def read_weights(kind, arch, dataset, path=None, image_size=None, stem="auto", mean=None, std=None):
+    """Read the weights that a method starts from.
 
     Args:
         kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
             serve where the weights have none. path: a file of weights; None for untrained or
             ImageNet weights as kind says. stem: "auto" for that of the weights, 3x3 where there are
             none. image_size, mean, std: of the input, None for what the weights expect.
+    Returns: Weights.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
     found, origin = None, path or "the ImageNet weights"
@@ -63,18 +74,34 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
         trained_as = {**found.trained_as, **presets}
     if stem not in ("auto", trained_as["stem"]):
         raise ValueError(f"--stem {stem}: {origin} have a {trained_as['stem']} stem")
-    model = resnet(arch, classes, trained_as["stem"])
     if found:
-        load_backbone(model, found, origin, arch)
-    if kind.frozen:
-        model.requires_grad_(False)
-        model.fc.requires_grad_(True)
+        check_arch(found, origin, arch)
     trained_as = {**trained_as, "mean": tuple(mean or trained_as["mean"]),
                   "std": tuple(std or trained_as["std"])}
     size = image_size or trained_as["image_size"] or dataset.image_size
     if path is not None and not found.stated:
         print(description(found, path, trained_as, size))
-    return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
+    return Weights(found, origin, size, trained_as)
+
+
+def build_model(kind, arch, classes, dataset, path=None, **options):
+    """Build the network of a method: its weights loaded, a new classifier.
+
+    Args: classes: how many. More: as for `read_weights`. Returns: Backbone.
+    """
+    return with_classifier(kind, arch, classes, read_weights(kind, arch, dataset, path, **options))
+
+
+def with_classifier(kind, arch, classes, weights):
+    """As `build_model`, from weights that are read already. Raises: ValueError."""
+    trained_as = weights.trained_as
+    model = resnet(arch, classes, trained_as["stem"])
+    if weights.found:
+        load_backbone(model, weights.found, weights.origin)
+    if kind.frozen:
+        model.requires_grad_(False)
+        model.fc.requires_grad_(True)
+    return Backbone(model, weights.image_size, trained_as["mean"], trained_as["std"], trained_as)
 
 
 def check_start(state, kind, path):

@@ -8,7 +8,7 @@ import torch
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
-from data.datasets import DATASETS, load_split
+from data.datasets import DATASETS, load_split, stored_size
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
@@ -40,9 +40,8 @@ def main(argv=None):
     check_made_by(state, args.model_type, path)
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
-                      trained["image_size"] if args.data in ("imagenet", "folder") else None,
-                      workers=args.workers, max_bad_images=args.max_bad_images,
-                      store_dir=args.store_dir)
+                      stored_size(args.data, trained["image_size"]), workers=args.workers,
+                      max_bad_images=args.max_bad_images, store_dir=args.store_dir)
     order = class_order(state["classes"], test.classes, path)
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])

@@ -136,6 +136,8 @@ ARGUMENTS = {
                   "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
                         type=_number(int, *settings.IMAGE_SIZES)),
+    "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
+                        "network's input)", type=_number(int, *settings.IMAGE_SIZES)),
     "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
                                    "checkpoint, or the ImageNet weights)", resumable=True,
                                    type=path),
@@ -156,8 +158,7 @@ ARGUMENTS = {
                        type=_number(float, 0, 0.9), default=0.1),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            type=_number(int, 0, 1000), default=0),
-    "checkpoint": _flag("E", "checkpoint to test (default: the newest of the model type)",
-                        type=path),
+    "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
     "seed": _flag("PT", "seed of everything random", shared="run.sh",
@@ -244,8 +245,7 @@ def choose_amp(amp, device):
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "off"
     names = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
-    fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    return "bf16" if fast else "off"
+    return "bf16" if any(getattr(torch.cpu, name, lambda: False)() for name in names) else "off"
 
 
 class Interrupted(Exception):

@@ -1,5 +1,6 @@
 """Find a ResNet in anybody's file of weights, and account for every tensor beside it."""
 
+import contextlib
 import re
 from typing import NamedTuple
 
@@ -45,8 +46,7 @@ def find_backbone(state, origin):
     those that follow another one (momentum copies, teachers) are left out, as are heads and queues;
     anything else is an error.
 
-    Args: state: dict, as from checkpoint.read. origin: the file's name for messages.
-    Returns: Found.
+    Args: state: dict, as from checkpoint.read. origin: its name for messages. Returns: Found.
     Raises: ValueError for none or several of them, weights that are not finite, unknown tensors.
     """
     groups = list(_groups_of_tensors(state))
@@ -54,8 +54,7 @@ def find_backbone(state, origin):
               for place in _places(tensors)]
     if not places:
         raise ValueError(f"{origin}: holds no ResNet as torchvision names it ({_what(groups)}); "
-                         "take a file that has one, or give its tensors such names (conv1.weight, "
-                         "bn1.weight, layer1.0.conv1.weight, ...)")
+                         "take another file, or rename its tensors (layer1.0.conv1.weight, ...)")
     for place in places:
         _check_plain(_body(place), origin)
     place = _choose(places, origin)
@@ -78,14 +77,18 @@ def without_head(tensors):
     return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
 
 
-def load_backbone(model, found, origin, arch):
-    """Copy a backbone into a model.
-
-    Raises: ValueError where it is of another architecture, or makes nothing of images.
-    """
+def check_arch(found, origin, arch):
+    """Raises: ValueError where a backbone is of another architecture."""
     if found.trained_as["arch"] != arch:
         raise ValueError(f"{origin}: of another architecture: a {found.trained_as['arch']}, not "
                          f"--arch {arch}")
+
+
+def load_backbone(model, found, origin):
+    """Copy a backbone into a model of its architecture.
+
+    Raises: ValueError where it makes nothing of images.
+    """
     model.load_state_dict(found.tensors, strict=False)  # all but fc is there: _match has looked
     _check_features(model, origin)
 
@@ -261,14 +264,11 @@ def _stated_input(state, tensors, origin):
     """
     if "trained_as" in state:
         found = state["trained_as"]
-        try:
-            usable = _says_its_input(found)
-        except (TypeError, KeyError, ValueError):
-            usable = False
-        if not usable:
-            raise ValueError(f"{origin}: its trained_as does not say what input it expects; make "
-                             "it again")
-        return found
+        with contextlib.suppress(TypeError, KeyError, ValueError):
+            if _says_its_input(found):
+                return found
+        raise ValueError(f"{origin}: its trained_as does not say what input it expects; make it "
+                         "again")
     head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}

@@ -52,7 +52,7 @@ def test_a_dialect_is_the_same_network(arch, spoken, prefix, head):
                            f"{head}.weight": model.fc.weight.detach()}, "x.pth")
     assert (found.place, found.trained_as["arch"], len(found.left_out)) == (prefix, arch, 1)
     other = resnet(arch, 7, found.trained_as["stem"]).eval()
-    load_backbone(other, found, "x.pth", arch)
+    load_backbone(other, found, "x.pth")
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(model.features(images), other.features(images))
 
@@ -121,7 +121,7 @@ def test_what_is_no_network_of_numbers(name):
 def test_weights_that_make_nothing_of_images(state, message):
     model = resnet("resnet18", 5, "7x7")
     with pytest.raises(ValueError, match=f"x.pth: its weights give {message}"):
-        load_backbone(model, find_backbone(state, "x.pth"), "x.pth", "resnet18")
+        load_backbone(model, find_backbone(state, "x.pth"), "x.pth")
 
 
 def test_a_dict_that_holds_itself():
@@ -134,6 +134,6 @@ def test_a_dict_that_holds_itself():
 def test_other_kinds_of_numbers(kind):
     state = {name: value.to(kind) if value.is_floating_point() else value for name, value in BODY.items()}
     model = resnet("resnet18", 5, "7x7")
-    load_backbone(model, find_backbone({**below("a.", state), **below("b.", state)}, "x.pth"), "x.pth", "resnet18")
+    load_backbone(model, find_backbone({**below("a.", state), **below("b.", state)}, "x.pth"), "x.pth")
     assert torch.equal(model.conv1.weight, state["conv1.weight"].float())
     assert settings.LEAST_STD < 1 / 255, "networks that take 0..255"
