@@ -30,7 +30,7 @@ RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integer
 NAMED = ("data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio", "seed", "source")
 TOLD = {*NAMED, "model_type"}
 PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train}
-BASE = {"pretrain.py": ["--data", "digits"], "train.py": ["--model-type", "Supervised"]}
+BASE = {"pretrain.py": ["--data", "digits"], "train.py": ["--model-type", "SupervisedPretrained"]}
 
 
 @given(RUN)
@@ -75,7 +75,7 @@ def another(name, program):
     """A value of a flag that is not its default."""
     default = vars(PARSERS[program](BASE[program]))[name]
     options = utils.ARGUMENTS[name].options
-    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "SupervisedPretrained", "3", "0.25", "0.5,0.6", "1,2,3", "100", "other"):
+    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "Supervised", "3", "0.25", "0.5,0.6", "1,2,3", "100", "other"):
         words = [f"--{name}"] if options.get("action") else [f"--{name}={text}"]
         try:
             found = PARSERS[program]([*BASE[program], *words])

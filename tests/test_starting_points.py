@@ -15,6 +15,7 @@ from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import parse_train
 from utils import run as run_program
 
+pytestmark = pytest.mark.usefixtures("narrow")
 TRAIN = ["--model-type", "Supervised", "--batch-size", "7", "--lr", "0.01", "--image-size", "16", "--amp", "off"]
 
 
