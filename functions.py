@@ -4,7 +4,7 @@ import contextlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 
@@ -14,7 +14,7 @@ from data.dataloader import generator
 from parallel.gradients import backward
 from records import checkpoint
 from records.results import read_config
-from records.weights import find_backbone, load_backbone
+from records.weights import Found, check_arch, find_backbone, load_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
 from supervised_pretrained.imagenet import imagenet_weights
@@ -38,15 +38,26 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="auto", mean=None,
-                std=None):
-    """Build the network of a method with its weights loaded and a new classifier.
+class Weights(NamedTuple):
+    """Where a network starts: found, a records.weights.Found or None; origin, the file's name for
+    messages; image_size, px a side of the input; trained_as: its stem, mean and std of the input,
+    and what else is known."""
+
+    found: Optional[Found]
+    origin: object
+    image_size: int
+    trained_as: dict
+
+
+def read_weights(kind, arch, dataset, path=None, image_size=None, stem="auto", mean=None, std=None):
+    """Read the weights that a method starts from.
 
     Args:
         kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
             serve where the weights have none. path: a file of weights; None for untrained or
             ImageNet weights as kind says. stem: "auto" for that of the weights, 3x3 where there are
             none. image_size, mean, std: of the input, None for what the weights expect.
+    Returns: Weights.
     Raises: FileNotFoundError, ValueError for weights that do not fit.
     """
     found, origin = None, path or "the ImageNet weights"
@@ -63,36 +74,68 @@ def build_model(kind, arch, classes, dataset, path=None, image_size=None, stem="
         trained_as = {**found.trained_as, **presets}
     if stem not in ("auto", trained_as["stem"]):
         raise ValueError(f"--stem {stem}: {origin} have a {trained_as['stem']} stem")
-    model = resnet(arch, classes, trained_as["stem"])
     if found:
-        load_backbone(model, found, origin, arch)
-    if kind.frozen:
-        model.requires_grad_(False)
-        model.fc.requires_grad_(True)
+        check_arch(found, origin, arch)
     trained_as = {**trained_as, "mean": tuple(mean or trained_as["mean"]),
                   "std": tuple(std or trained_as["std"])}
     size = image_size or trained_as["image_size"] or dataset.image_size
     if path is not None and not found.stated:
         print(description(found, path, trained_as, size))
-    return Backbone(model, size, trained_as["mean"], trained_as["std"], trained_as)
+    return Weights(found, origin, size, trained_as)
+
+
+def build_model(kind, arch, classes, dataset, path=None, **options):
+    """Build the network of a method: its weights loaded, a new classifier.
+
+    Args: classes: how many. More: as for `read_weights`. Returns: Backbone.
+    """
+    return with_classifier(kind, arch, classes, read_weights(kind, arch, dataset, path, **options))
+
+
+def with_classifier(kind, arch, classes, weights):
+    """As `build_model`, from weights that are read already. Raises: ValueError."""
+    trained_as = weights.trained_as
+    model = resnet(arch, classes, trained_as["stem"])
+    if weights.found:
+        load_backbone(model, weights.found, weights.origin)
+    if kind.frozen:
+        model.requires_grad_(False)
+        model.fc.requires_grad_(True)
+    return Backbone(model, weights.image_size, trained_as["mean"], trained_as["std"], trained_as)
 
 
 def check_start(state, kind, path):
-    """Refuse weights of ours that are half-made, or of the other kind of pre-training.
+    """Look at weights of ours before a method starts from them; those of others say nothing.
 
-    Raises: ValueError. Weights of others say nothing of it.
+    Raises: ValueError for half-made ones, and ones of the other kind of pre-training.
     """
-    made_by = state.get("config", {}).get("model_type")
-    missing = checkpoint.unfinished(state) if made_by in PRETRAININGS else ""
+    missing = checkpoint.unfinished(state, PRETRAININGS)
     if missing:
         command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
         raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
-    found = PRETRAININGS.get(state.get("trained_as", {}).get("pretraining"))
-    wanted = PRETRAININGS.get(kind.pretraining)
-    if found and wanted and found.labels != wanted.labels:
-        raise ValueError(f"{path}: pre-trained {'with' if found.labels else 'without'} labels "
-                         f"({found.label}); this method starts from the other kind "
-                         f"({wanted.label})")
+    _check_method(state, kind, path)
+
+
+def _check_method(state, kind, origin):
+    """Hold the weights of our own programs against what a method says of its own: made without
+    labels, or with. Nothing is known of other files.
+
+    Raises: ValueError where they differ: the tables would name one thing and show another.
+    """
+    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
+    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
+        if name in PRETRAININGS:
+            labels = PRETRAININGS[name].labels
+        elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
+            labels = True
+        else:  # a frozen backbone is as its pre-training left it
+            continue
+        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
+            fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
+                        and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
+            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
+                             f"take --model-type {fits}, or other weights")
+        return
 
 
 def description(found, origin, trained_as, size):

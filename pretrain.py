@@ -7,7 +7,7 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
-from data.datasets import DATASETS, load_split
+from data.datasets import DATASETS, images_digest, load_split, stored_size
 from functions import labelled_view
 from parallel import distributed
 from records.runs import PRETRAIN_COLUMNS, run_name
@@ -49,10 +49,13 @@ def main(argv=None):
 
 
 def load(args, labels, size):
-    """The images to pre-train on. Raises: ValueError for a lack of labels or a batch too large."""
-    found = load_split(args.data, trained_part(args.data, labels), args.data_dir, size,
-                       args.sample_ratio, args.seed, args.workers, args.max_bad_images,
-                       args.store_dir, labels)
+    """The images to pre-train on. Args: size: px a side of the views.
+
+    Raises: ValueError for a lack of labels or a batch too large.
+    """
+    found = load_split(args.data, trained_part(args.data, labels), args.data_dir,
+                       args.store_size or size, args.sample_ratio, args.seed, args.workers,
+                       args.max_bad_images, args.store_dir, labels)
     if labels and not found.labelled:
         raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
                          "folders")
@@ -91,7 +94,8 @@ def make_job(args, method, network, stem, size, split, device, probe):
                         args.micro_batch_size),
         objective=method.objective(args), names=("loss", method.ACCURACY),
         amp=utils.choose_amp(args.amp, device),
-        facts={"classes": list(split.classes), "trained_as": trained_as})
+        facts={"classes": list(split.classes), "trained_as": trained_as,
+               "data": {"pretrain": images_digest(split)}})
 
 
 def backbone_of(network):
@@ -126,11 +130,12 @@ def probed(args, split, size):
                "store_dir": args.store_dir}
     part = trained_part(args.data, labels)
     if name != args.data or part == "unlabeled" or labels and part != "train":
-        return load_split(name, "train", args.data_dir, **options)
+        return load_split(name, "train", args.data_dir, stored_size(name, size), **options)
     if not labels:
         return split
     ratio = min(1.0, args.sample_ratio + settings.KNN_IMAGES / len(split.labels))
-    more = load_split(name, part, args.data_dir, size, ratio, args.seed, **options)
+    more = load_split(name, part, args.data_dir, args.store_size or size, ratio, args.seed,
+                      **options)
     return more._replace(rows=np.setdiff1d(more.rows, split.rows))
 
 

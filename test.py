@@ -1,16 +1,17 @@
 """Test a trained checkpoint of one of the five methods."""
 
 import csv
+import tempfile
 
 import torch
 
 import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
-from data.datasets import DATASETS, load_split
+from data.datasets import DATASETS, load_split, stored_size
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
-from records.files import whole
+from records.files import whole, writing
 from records.names import printable, short
 from supervised.resnet import resnet
 
@@ -28,17 +29,19 @@ def parse(argv):
 def main(argv=None):
     """Parse, load the checkpoint, evaluate, print."""
     args = parse(argv)
+    if args.csv_dir:
+        with writing(args.csv_dir, "CSV files", "--csv-dir"):
+            args.csv_dir.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=args.csv_dir).close()  # before any work
     device = utils.open_device(args.device)
     folder = args.output_dir / "checkpoint" / args.model_type
     path = args.checkpoint or find_trained(folder, args.data)
     state = checkpoint.read(path)
-    if "trained_as" not in state or "classes" not in state:
-        raise ValueError(f"{path}: not a checkpoint of train.py")
+    check_made_by(state, args.model_type, path)
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
-                      trained["image_size"] if args.data in ("imagenet", "folder") else None,
-                      workers=args.workers, max_bad_images=args.max_bad_images,
-                      store_dir=args.store_dir)
+                      stored_size(args.data, trained["image_size"]), workers=args.workers,
+                      max_bad_images=args.max_bad_images, store_dir=args.store_dir)
     order = class_order(state["classes"], test.classes, path)
     model = resnet(config["arch"], len(state["classes"]), trained["stem"])
     model.load_state_dict(state["model"])
@@ -83,6 +86,19 @@ def class_order(known, names, path):
                      "--data and --data-dir")
 
 
+def check_made_by(state, model_type, path):
+    """Raises: ValueError for a file that train.py did not write for this method."""
+    needed = {"trained_as", "classes", "config", "model", "epoch"}
+    whole_one = needed <= state.keys() and isinstance(state["config"], dict)
+    maker = state["config"].get("model_type") if whole_one else None
+    if maker not in MODEL_TYPES:
+        kind = f" but of {maker}" if maker else ""
+        raise ValueError(f"{path}: not a checkpoint of train.py{kind}; name one of those below "
+                         f"checkpoint/{model_type}")
+    if maker != model_type:
+        raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
+
+
 def hardest(matrix, names):
     """The classes of which the smallest shares were recognised, as text."""
     found = sorted((matrix[k, k] / matrix[k].sum(), name) for k, name in enumerate(names)
@@ -108,7 +124,6 @@ def write_details(folder, test, logits, labels, matrix):
                         *((row, names[label], names[guess], f"{share:.6f}")
                           for row, label, guess, share
                           in zip(test.rows, labels.tolist(), predicted, confidence))]}
-    folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         with whole(folder / f"{name}.csv", newline="", encoding="utf-8",
                    errors="backslashreplace") as file:

@@ -9,11 +9,12 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS, hold_out, load_split, stratified
-from functions import (CRITERIA, MODEL_TYPES, build_model, confusion_matrix, labelled_view, metrics,
-                       predict)
+from data.datasets import DATASETS, hold_out, images_digest, load_split, stored_size, stratified
+from functions import (CRITERIA, MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict,
+                       read_weights, with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
+from records.names import printable
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from training.command_line import check_batch_size, parse_train, trains_batch_norm
@@ -22,6 +23,7 @@ from training.loop import Job, Run
 from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
+CLASSES_NAMED = 5  # in a line
 
 
 def main(argv=None):
@@ -31,16 +33,19 @@ def main(argv=None):
     device = utils.open_device(args.device)
     distributed.join(device)
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
-    train, test, positions = load(args)
+    weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
+                           args.mean, args.std)
+    train, test, positions = load(args, weights.image_size)
     torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
-    backbone = build_model(kind, args.arch, len(train.classes), DATASETS[args.data], path,
-                           args.image_size, args.stem, args.mean, args.std)
+    backbone = with_classifier(kind, args.arch, len(train.classes), weights)
     backbone.model.to(device, memory_format=torch.channels_last)
     place = claim(args, run_name(args, backbone))
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, train, test, positions, device)
 
-    run = Run(make_job(args, backbone, task, train.classes), args, place)
+    data = {part: images_digest(train, found) for part, found in positions.items()}
+    data["test"] = images_digest(test)
+    run = Run(make_job(args, backbone, task, train.classes, data), args, place)
     print(f"{args.model_type} on {len(positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
           f"{run.steps} steps", flush=True)
@@ -63,25 +68,37 @@ def find_pretrained(args, kind):
     return path
 
 
-def load(args):
+def load(args, image_size):
     """Open the labelled images.
 
+    Args: image_size: px a side that the network sees.
     Returns: (training Split, test Split, {"train", "val": int64 positions in the training rows}).
     """
     options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
                "store_dir": args.store_dir}
-    # what has no size of its own is stored at the size that the network sees
-    size = args.image_size if args.data in ("imagenet", "folder") else None
+    size = stored_size(args.data, image_size)
     train = load_split(args.data, "train", args.data_dir, size, **options)
     if not train.labelled:
         raise ValueError(f"--data {args.data} has no labels: <class> folders are needed in "
                          f"{args.data_dir}/train")
-    test = load_split(args.data, "test", args.data_dir, train.images.shape[1], **options)
+    test = load_split(args.data, "test", args.data_dir, size, **options)
     labels = train.labels[train.rows]
     kept, held_out = hold_out(labels, args.val_ratio, args.seed)
+    if args.val_ratio:
+        say_unchosen(train.classes, labels[held_out])
     kept = kept[stratified(labels[kept], args.label_ratio, args.seed)]
     check_batch_size(args, len(kept), distributed.world(), trains_batch_norm(args))
     return train, test, {"train": kept, "val": held_out}
+
+
+def say_unchosen(classes, labels):
+    """Name the classes that validation has no image of. Args: labels: of its images."""
+    lacking = [name for k, name in enumerate(classes) if k not in labels]
+    if lacking:
+        names = ", ".join(map(printable, lacking[:CLASSES_NAMED]))
+        names += ", ..." if len(lacking) > CLASSES_NAMED else ""
+        print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
+              f"too few to hold one out: {names}", flush=True)
 
 
 class Task(NamedTuple):
@@ -147,8 +164,8 @@ def frozen_task(args, backbone, train, test, positions, device):
                 lambda positions: torch.from_numpy(tested[0][positions]))
 
 
-def make_job(args, backbone, task, classes):
-    """What the loop needs to know of a task."""
+def make_job(args, backbone, task, classes, data):
+    """What the loop needs to know of a task. Args: data: digest of each part's images."""
     criterion = CRITERIA[args.criterion]()
     smoothed = criterion
     if args.label_smoothing:
@@ -158,7 +175,8 @@ def make_job(args, backbone, task, classes):
         network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
         amp=task.amp, objective=classification(smoothed), columns=runs.TRAIN_COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
-        chosen_by="val_accuracy", facts={"classes": list(classes), "trained_as": trained_as})
+        chosen_by="val_accuracy",
+        facts={"classes": list(classes), "trained_as": trained_as, "data": data})
 
 
 def run_name(args, backbone):

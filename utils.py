@@ -14,8 +14,9 @@ import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
-MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
+from conf import global_settings as settings
 
+MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 DIGITS = 100  # of a number on the command line, at most
 # Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
 MANY = 10 ** 6  # epochs, images of a batch and the like
@@ -70,10 +71,10 @@ def utf8_path(text):
     return path(text)
 
 
-def _rgb(low, open_low=False):
+def _rgb(low):
     """Three numbers with commas between, of red, green and blue."""
     def parse(text):
-        values = [_number(float, low, MANY, open_low)(part) for part in text.split(",")]
+        values = [_number(float, low, settings.MOST_INPUT)(part) for part in text.split(",")]
         if len(values) != 3:
             raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
         return values
@@ -134,14 +135,15 @@ ARGUMENTS = {
     "stem": _flag("PT", "first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
                   "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
-                        type=_number(int, 8, 1024)),
+                        type=_number(int, *settings.IMAGE_SIZES)),
+    "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
+                        "network's input)", type=_number(int, *settings.IMAGE_SIZES)),
     "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
                                    "checkpoint, or the ImageNet weights)", resumable=True,
                                    type=path),
     "mean": _flag("T", "of the network's input, pixels in [0, 1] (default: the weights' or the "
-                  "dataset's)", type=_rgb(-MANY), metavar="R,G,B"),
-    "std": _flag("T", "standard deviation of the same", type=_rgb(0, open_low=True),
-                 metavar="R,G,B"),
+                  "dataset's)", type=_rgb(-settings.MOST_INPUT), metavar="R,G,B"),
+    "std": _flag("T", "its standard deviation", type=_rgb(settings.LEAST_STD), metavar="R,G,B"),
     "sample_ratio": _flag("P", "share of the images, class by class", type=_RATIO, default=1.0),
     "out_dim": _flag("P", "outputs of the projection head", type=_number(int, 1, 2 ** 16),
                      default=128),
@@ -156,8 +158,7 @@ ARGUMENTS = {
                        type=_number(float, 0, 0.9), default=0.1),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            type=_number(int, 0, 1000), default=0),
-    "checkpoint": _flag("E", "checkpoint to test (default: the newest of the model type)",
-                        type=path),
+    "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
     "seed": _flag("PT", "seed of everything random", shared="run.sh",
@@ -201,6 +202,7 @@ def build_parser(description, program, choices, **defaults):
     """
     parser = _Parser(description=description, allow_abbrev=False,
                      formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser._negative_number_matcher = re.compile(r"-[.\d]")  # --mean -0.1,0,0 is a value, too
     for name in flags(lambda flag: program in flag.programs):
         options = dict(ARGUMENTS[name].options)
         if name in choices:
@@ -243,8 +245,7 @@ def choose_amp(amp, device):
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "off"
     names = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
-    fast = any(getattr(torch.cpu, name, lambda: False)() for name in names)
-    return "bf16" if fast else "off"
+    return "bf16" if any(getattr(torch.cpu, name, lambda: False)() for name in names) else "off"
 
 
 class Interrupted(Exception):
@@ -272,7 +273,7 @@ def run(main, argv=None):
     """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
     keep_freed_memory()
     print_anything()
-    debug, together = "--debug" in (sys.argv[1:] if argv is None else argv), None
+    debug, together, status = "--debug" in (sys.argv[1:] if argv is None else argv), None, 0
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # torchrun's
         from parallel import distributed as together
     try:
@@ -289,12 +290,11 @@ def run(main, argv=None):
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
         message = textwrap.shorten(f"{kind}{error}", MESSAGE_LENGTH, placeholder=" ... (--debug)")
+        message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
         if together:
             message = together.told(message, error)
         print(f"error: {message}", file=sys.stderr, flush=True)
         return 1
-    else:
-        status = 0
     if together:
         together.leave()
     return status

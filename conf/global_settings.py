@@ -6,6 +6,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's weights
 IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_WEIGHTS_SIZE = 224  # px a side
 
+IMAGE_SIZES = 8, 1024  # px a side of a network's input, least and most
+# Of the input's mean and standard deviation, pixels in [0, 1]: some networks take 0..255, whose
+# deviation is 1/255 there; beyond a thousand float32 has no digits left for the image.
+LEAST_STD, MOST_INPUT = 0.001, 1000
+
 MOMENTUM = 0.9  # SGD and LARS
 BASE_BATCH = 256  # images for which --lr is meant where it grows with the batch (Goyal et al. 2017)
 LARS_TRUST = 0.001  # You et al. 2017, "trust coefficient"

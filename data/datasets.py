@@ -1,5 +1,7 @@
 """Datasets by name: which images, which labels, which split, and where they come from."""
 
+import hashlib
+import json
 import os
 import zlib
 from pathlib import Path
@@ -17,9 +19,10 @@ from records.names import printable
 
 
 class Dataset(NamedTuple):
-    """image_size in px a side; mean, std of RGB; unlabelled: the split that pre-training reads.
-    archive: what its download leaves in the data folder, or None. arrays: (torchvision.datasets,
-    data folder, split) -> its images uint8 (N, H, W, 3), labels and classes, downloaded."""
+    """image_size in px a side, the usual one where any_size: its images are of any; mean, std of
+    RGB; unlabelled: the split that pre-training reads. archive: what its download leaves in the
+    data folder, or None. arrays: (torchvision.datasets, data folder, split) -> its images uint8
+    (N, H, W, 3), labels and classes, downloaded."""
 
     image_size: int
     mean: tuple
@@ -27,6 +30,7 @@ class Dataset(NamedTuple):
     unlabelled: str = "train"
     archive: Optional[str] = None
     arrays: Optional[Callable] = None
+    any_size: bool = False
 
 
 def _cifar(name):
@@ -49,8 +53,8 @@ DATASETS = {
                        archive="cifar-10-batches-py", arrays=_cifar("CIFAR10")),
     "stl10": Dataset(96, (0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713), "unlabeled",
                      "stl10_binary", _stl10),
-    "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
-    "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD),
+    "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
+    "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
 }
 DIGITS_TRAIN_PER_CLASS = 40
 STORE = "store"
@@ -80,7 +84,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
 
     Args:
         name: a key of DATASETS. split: "pretrain" (what pre-training reads), "train" or "test".
-        size: px a side of the stored images, None for the dataset's own.
+        size: px a side of the stored images (see `stored_size`), None for the dataset's own.
         ratio: share of the images in (0, 1]; see `stratified`.
         store_dir: folder for the store, None for the one in data_dir.
         labels: whether they are needed, None for all splits but "pretrain".
@@ -93,15 +97,46 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     size = size or dataset.image_size
     if name == "digits":
         return _digits(split, size, ratio, seed)
+    if data_dir.exists() and not data_dir.is_dir():
+        raise NotADirectoryError(f"{printable(data_dir)}: a file; --data-dir names the folder that "
+                                 "holds the datasets")
     stores = _stores(data_dir, store_dir)
     make_source, watched = _locate(name, split, data_dir, labels, stores)
     folder = stores / f"{name}-{split}-{size}px"
-    store = open_store(folder, make_source, size, directories=watched, workers=workers,
+    store = open_store(folder, make_source, size, watched=watched, workers=workers,
                        rows=lambda labels: stratified(labels, ratio, seed),
                        max_bad_images=max_bad_images)
-    rows = stratified(store.labels, ratio, seed)
-    return Split(store.images, store.labels, tuple(store.classes), rows[store.present[rows]],
-                 store.checksums)
+    wanted = stratified(store.labels, ratio, seed)
+    rows = wanted[store.present[wanted]]
+    _check_what_is_left(store, wanted, rows, folder, labels)
+    return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums)
+
+
+def _check_what_is_left(store, wanted, rows, folder, labels):
+    """Raises: ValueError where not one image could be read or, with labels, not one of a class."""
+    lost = np.setdiff1d(store.labels[wanted], store.labels[rows]) if labels else []
+    if len(lost) or not len(rows):
+        of = f" of class {printable(store.classes[lost[0]])}" if len(lost) else ""
+        raise ValueError(f"{folder}: not one image{of} could be read, see its bad.txt; repair them "
+                         "or take them away")
+
+
+def images_digest(split, positions=slice(None)):
+    """Hex digest of a part's images, labels and class names, in their order.
+
+    Args: positions: of the images in split.rows.
+    """
+    rows = split.rows[positions]
+    digest = hashlib.blake2b(json.dumps(list(split.classes)).encode(), digest_size=16)
+    for values in (split.checksums, split.labels):
+        digest.update(np.ascontiguousarray(values[rows], dtype="<i8"))
+    return digest.hexdigest()
+
+
+def stored_size(name, image_size):
+    """px a side at which a dataset is stored for a network: as that sees it where images are of any
+    size, else at the dataset's own size. Args: image_size: px a side that the network sees."""
+    return image_size if DATASETS[name].any_size else DATASETS[name].image_size
 
 
 def _stores(data_dir, store_dir):
@@ -112,19 +147,20 @@ def _stores(data_dir, store_dir):
     return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
-def stratified(labels, ratio, seed):
+def stratified(labels, ratio, seed, spared=0):
     """Pick a share of every class: seeded, and a smaller ratio's rows are among a larger one's.
 
-    Args: labels: int64 (N,). ratio: in (0, 1]; every class keeps at least one image.
+    Args: labels: int64 (N,). ratio: in (0, 1]; at least one image of every class is picked.
+        spared: so many images of every class are not, whatever the ratio.
     Returns: int64 row numbers, ascending.
     """
-    if ratio == 1:
+    if ratio == 1 and not spared:
         return np.arange(len(labels))
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within each
     _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     place = np.arange(len(labels)) - np.repeat(starts, counts)
-    kept = np.maximum(1, np.round(counts * ratio)).astype(int)
+    kept = np.minimum(np.maximum(1, np.round(counts * ratio)), counts - spared).astype(int)
     return np.sort(order[place < np.repeat(kept, counts)])
 
 
@@ -151,10 +187,11 @@ def _digits(split, size, ratio, seed):
 
 
 def _locate(name, split, data_dir, labels, stores):
-    """How to list a split, and the paths whose change tells that it must be listed again."""
+    """(How to list a split, the archive whose change tells that it must be listed again.)"""
     root = data_dir if name == "folder" else data_dir / name
     train = split_folder(root, "train")
     folder = train if split == "train" else split_folder(root, split)
+    _check_stores(stores, root)
     if DATASETS[name].archive and train is None:
         return (lambda: _torchvision(name, split, data_dir)), [data_dir / DATASETS[name].archive]
     tar = _imagenet_tar(root) if name == "imagenet" and train is None else None
@@ -163,21 +200,29 @@ def _locate(name, split, data_dir, labels, stores):
     if name == "folder" and split == "train" and folder is None:
         if labels:
             raise ValueError(without_labels(root))
-        return (lambda: _pile(root)), [root]
+        return (lambda: _pile(root, stores)), []
     if folder is None:
         raise FileNotFoundError(_nothing_in(root, name, split))
     if split == "unlabeled":
-        return (lambda: FolderSource.unlabelled(folder)), [folder]
+        return (lambda: FolderSource.unlabelled(folder)), []
     if split == "train":
         check_classes(folder, labels)
-        return (lambda: _classes(folder)), [folder]
+        return (lambda: _classes(folder)), []
     # The labels of test are those of the training classes, some of which it may lack.
     if tar:
-        return (lambda: FolderSource.labelled(folder, _listed_once(tar, stores).classes)), \
-               [folder, tar]
+        return (lambda: FolderSource.labelled(folder, _listed_once(tar, stores).classes)), []
     if train is None:
         raise FileNotFoundError(_nothing_in(root, name, "train"))
-    return (lambda: FolderSource.labelled(folder, class_folders(train))), [folder, train]
+    return (lambda: FolderSource.labelled(folder, class_folders(train))), []
+
+
+def _check_stores(stores, root):
+    """Raises: ValueError for stores inside a split: they would be a class without images there."""
+    for name in class_folders(root) if root.is_dir() else ():
+        inside = Path(os.path.realpath(root / name)) in Path(os.path.realpath(stores)).parents
+        if inside and name.lower() in ("train", "test", "unlabeled"):
+            raise ValueError(f"{printable(stores.parent)}: lies among the images in "
+                             f"{printable(root / name)}; name a folder outside with --store-dir")
 
 
 def _nothing_in(root, name, split):
@@ -188,16 +233,20 @@ def _nothing_in(root, name, split):
                  "another place with --data-dir")
 
 
-def _pile(root):
-    stores = [lock.parent for lock in (root / STORE).glob("*/lock")]
-    source = FolderSource.unlabelled(root, apart=stores)
-    check_below(root, source.watched)
+def _pile(root, stores):
+    """All images below a folder but for what these programs left there: stores, and the figures of
+    runs whose --output-dir it was."""
+    apart = [lock.parent for place in (root / STORE, stores) for lock in place.glob("*/lock")]
+    if any(root.glob("checkpoint/*/*/lock")):
+        apart += [root / name for name in ("checkpoint", "runs", "res")]
+    source = FolderSource.unlabelled(root, apart=apart)
+    check_below(root, source.folders)
     return source
 
 
 def _classes(folder):
     source = FolderSource.labelled(folder)
-    check_below(folder, source.watched, classes=True)
+    check_below(folder, source.folders, classes=True)
     return source
 
 
@@ -228,11 +277,12 @@ def _torchvision(name, split, data_dir):
 
 
 def hold_out(labels, ratio, seed):
-    """Split rows into a training and a validation part, class by class.
+    """Split rows into a training and a validation part, class by class; each class keeps at least
+    one row to train on.
 
     Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
     """
     if ratio == 0:
         return np.arange(len(labels)), np.arange(0)
-    validation = stratified(labels, ratio, seed)
+    validation = stratified(labels, ratio, seed, spared=1)
     return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from data.listing import formats, is_image, left_out
-from data.sources import digest
+from data.sources import Undivided, digest
 from data.store_files import writing
 from records.files import whole
 from records.names import printable
 
 
-class TarSource:
+class TarSource(Undivided):
     """The official ILSVRC2012_img_train.tar, a tar of one tar a class, read in place.
 
     It is listed at its first use, which takes minutes; `cache_in` keeps the listing between starts.
@@ -31,7 +31,6 @@ class TarSource:
             raise FileNotFoundError(f"no file {printable(path)}: expected the official "
                                     "ILSVRC2012_img_train.tar there")
         status = os.stat(path)
-        self.watched = {os.path.abspath(path): status.st_mtime_ns}
         self._made_from = np.array([status.st_size, status.st_mtime_ns])
 
     def __getstate__(self):

@@ -1,10 +1,13 @@
 """Which files below a folder are images, and one line about those that are not."""
 
 import os
+import time
+from array import array
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from records.names import printable
@@ -22,6 +25,13 @@ SYSTEM_FOLDERS = {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system vo
 
 ENDINGS_NAMED = 4  # in one line
 
+# The columns of a file's key, which is another one when the file is. A copy may have its original's
+# size and times, and a name may lead to another file: then the inode is another. mtime can be set,
+# ctime cannot, but it changes with the name, too.
+SIZE, MTIME, CTIME, INODE = range(4)  # bytes, ns since 1970, ns since 1970
+UNKNOWN = -1  # in all columns: of a broken link, and of what is no file of its own
+_INT64 = 2 ** 63 - 1
+
 
 @cache
 def formats():
@@ -38,14 +48,19 @@ def suffixes():
                      if kind in known)
 
 
-def is_image(name, head):
+def is_image(name, head, *place):
     """Whether a file counts as an image: by its ending or, where it has none, by its content.
 
-    Args: head: () -> its first bytes, asked only where the name has no ending; a number is none.
+    Args: head: place -> its first bytes, asked only where the name has no ending; a number is none.
     """
-    ending = os.path.splitext(name)[1].lower()
-    named = ending and not ending[1:].isdigit()
-    return ending in suffixes() if named else _begins_like_an_image(head())
+    named = _names_an_image(name.rpartition(".")[2] if "." in name else "")
+    return _begins_like_an_image(head(*place)) if named is None else named
+
+
+@lru_cache  # of a bounded size: there may be many endings
+def _names_an_image(ending):
+    """Args: ending: without its dot. Returns: None where it is none."""
+    return f".{ending.lower()}" in suffixes() if ending and not ending.isdigit() else None
 
 
 def _begins_like_an_image(head):
@@ -68,20 +83,20 @@ class Walk:
     a word, others that are no images are remembered.
 
     Args: apart: paths of folders that are not entered.
-    Attributes: watched: {path of each folder seen: mtime_ns noted before it was listed}.
+    Attributes: folders: paths of those seen. listed_ns: time before it began, ns since 1970.
     """
 
     def __init__(self, root, apart=()):
-        self.root, self.watched = os.fspath(root), {}
+        self.root, self.folders, self.listed_ns = os.fspath(root), [], time.time_ns()
         self._files, self._folders = [], []  # left out
         self._apart = {os.path.abspath(path) for path in apart}
 
     def images(self, inside=""):
-        """The images at any depth below a folder, sorted: [(path from the root, bytes)].
+        """The images at any depth below a folder: (sorted paths from the root, int64 (N, 4) keys).
 
         Links to folders are followed, but not to one above; a folder reached twice counts once.
         """
-        found, pending = [], [inside]
+        found, keys, pending = [], array("q"), [inside]
         above = Path(self.root).resolve()
         seen = {_identity(folder) for folder in above.parents}
         if inside:
@@ -92,31 +107,36 @@ class Walk:
             if identity in seen:
                 continue
             seen.add(identity)
-            files, folders = self.scan(inside)
+            names, folders = self.scan(inside, keys)
             start = f"{inside}/" if inside else ""
-            found += [(start + name, size) for name, size in files]
+            found += [start + name for name in names]
             pending += [start + name for name in reversed(folders)]
-        return sorted(found)
+        order = sorted(range(len(found)), key=found.__getitem__)
+        keys = np.array(keys, dtype=np.int64).reshape(-1, INODE + 1)
+        return [found[k] for k in order], keys[order]
 
-    def scan(self, inside):
-        """One folder: sorted [(image name, bytes)], sorted names of its folders.
+    def scan(self, inside, keys):
+        """One folder: its images' names, sorted names of its folders.
 
+        Args: keys: array that takes the images' keys, one after the other.
         Raises: OSError where it cannot be listed.
         """
         path = os.path.join(self.root, inside) if inside else self.root
-        self.watched[os.path.abspath(path)] = os.stat(path).st_mtime_ns
-        files, folders, start = [], [], f"{inside}/" if inside else ""
+        self.folders.append(os.path.abspath(path))
+        names, folders, start = [], [], f"{inside}/" if inside else ""
         for entry in _entries(path):
+            name = entry.name
             if _is_folder(entry):
-                if entry.name.lower() in SYSTEM_FOLDERS:
-                    self._folders.append(start + entry.name)
+                if name.lower() in SYSTEM_FOLDERS:
+                    self._folders.append(start + name)
                 elif os.path.abspath(entry.path) not in self._apart:
-                    folders.append(entry.name)
-            elif _can_be_read(entry) and is_image(entry.name, lambda: _head(entry.path)):
-                files.append((entry.name, _bytes(entry)))
+                    folders.append(name)
+            elif _can_be_read(entry) and is_image(name, _head, entry.path):
+                names.append(name)
+                keys.extend(_key(entry))
             else:
-                self._files.append(start + entry.name)
-        return sorted(files), sorted(folders)
+                self._files.append(start + name)
+        return names, sorted(folders)
 
     def remark(self, loose=0):
         """A line about what was left out, "" for nothing. Args: loose: images beside classes."""
@@ -197,8 +217,12 @@ def _head(path):
         return b""
 
 
-def _bytes(entry):
+def _key(entry):
     try:
-        return entry.stat().st_size
+        status = entry.stat()
+        if not status.st_ino:  # Windows tells it only of a path
+            status = os.stat(entry.path)
     except OSError:  # a broken link
-        return -1
+        return (UNKNOWN,) * (INODE + 1)
+    return (status.st_size, status.st_mtime_ns & _INT64, status.st_ctime_ns & _INT64,
+            status.st_ino & _INT64)

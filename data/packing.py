@@ -31,9 +31,9 @@ def pack(path, source, size, rows, workers, done, say):
 
     Args:
         path: file of uint8 (N, size, size, 3). rows: int64, ascending. workers: processes at most.
-        done: called with (rows, checksums, {row: message of an unreadable image}, Counter of the
-            scales of wide values, see `decode_and_scale`) of each chunk that is written; ends
-            everything by raising.
+        done: called with (rows, checksums, crc32 of the files' bytes, {row: message of an
+            unreadable image}, Counter of the scales of wide values, see `decode_and_scale`) of each
+            chunk that is written; ends everything by raising.
         say: called with a line of progress now and then where there is no terminal.
     Raises: OSError where writing fails, ChildProcessError where a worker dies.
     """
@@ -112,8 +112,10 @@ def _die_with_parent():
 
 def _pack_chunk(rows):
     source, file, size = _worker["source"], _worker["file"], _worker["size"]
-    checks, failures, scales = np.empty(len(rows), dtype=np.int64), {}, Counter()
+    checks, contents = np.empty((2, len(rows)), dtype=np.int64)
+    failures, scales = {}, Counter()
     for k, row in enumerate(rows.tolist()):
+        contents[k] = source.content(row)
         try:
             image, scale = decode_and_scale(source, row, size)
             image = np.ascontiguousarray(image)
@@ -126,7 +128,7 @@ def _pack_chunk(rows):
         file.seek(_worker["offset"] + row * image.nbytes)
         file.write(image)
     file.flush()
-    return rows, checks, failures, scales
+    return rows, checks, contents, failures, scales
 
 
 @contextlib.contextmanager

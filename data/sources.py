@@ -1,25 +1,44 @@
 """Where undecoded images come from: arrays or folders; decoding one.
 
 A source has `labels` int64 (N,), -1 for none; `classes`, names by label; `fingerprint`, hex digest
-of its listing; `watched`, {path: mtime_ns noted before it was listed}; `remark`, a line about what
-it leaves out or ""; `name(i)` for messages; `read(i)`, a PIL image or a uint8 (H, W, 3) array. It
-can be pickled. ImageNet's tar is one, too (data/imagenet_tar.py).
+of its listing; `keys` int64 (N, 4), see data.listing, all UNKNOWN where the fingerprint tells
+every change; `listed_ns`, the time before it was listed; `content(i)`, crc32 of a file's bytes,
+UNKNOWN where it cannot be read or has no key; `remark`, a line about what it leaves out or "";
+`name(i)` for messages; `read(i)`, a PIL image or a uint8 (H, W, 3) array. It can be pickled.
+ImageNet's tar is one, too (data/imagenet_tar.py).
 """
 
 import hashlib
 import os
+import zlib
+from array import array
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from data.listing import Walk, formats
+from data.listing import INODE, SIZE, UNKNOWN, Walk, formats
 from data.pixels import upright_rgb
 from records.names import printable
 
+PIECE_BYTES = 2 ** 20  # of a file that are held in memory at once to be checked
 
-class ArraySource:
+
+class Undivided:
+    """What sources have in common whose images are no files of their own."""
+
+    listed_ns = 0
+
+    @property
+    def keys(self):
+        return np.full((len(self.labels), INODE + 1), UNKNOWN)
+
+    def content(self, i):
+        return UNKNOWN
+
+
+class ArraySource(Undivided):
     """Images that are decoded already.
 
     Args: images: uint8 (N, H, W, 3). labels: integers (N,). classes: names by label.
@@ -32,7 +51,7 @@ class ArraySource:
         if len(images) != len(labels) or not len(images):
             raise ValueError(f"{len(images)} images with {len(labels)} labels")
         self.images, self.labels = images, np.asarray(labels, dtype=np.int64)
-        self.classes, self.watched, self.remark = tuple(classes), {}, ""
+        self.classes, self.remark = tuple(classes), ""
 
     @cached_property
     def fingerprint(self):
@@ -51,10 +70,10 @@ class ArraySource:
 class FolderSource:
     """Image files in folders, hidden ones (.name) left out; see `labelled` and `unlabelled`."""
 
-    def __init__(self, root, listed, labels, classes, walk, loose=0):
-        self.root, self.labels, self.classes = Path(root), labels, classes
-        self.files, self.sizes = zip(*listed)
-        self.watched, self.remark = walk.watched, walk.remark(loose)
+    def __init__(self, root, files, keys, labels, classes, walk, loose=0):
+        self.root, self.files, self.keys = Path(root), files, keys
+        self.labels, self.classes, self.folders = labels, classes, walk.folders
+        self.listed_ns, self.remark = walk.listed_ns, walk.remark(loose)
 
     @classmethod
     def labelled(cls, root, classes=None):
@@ -64,8 +83,8 @@ class FolderSource:
             may be new.
         Raises: FileNotFoundError without class folders, ValueError for an empty or unknown one.
         """
-        walk, listed, labels = Walk(root), [], []
-        loose, folders = walk.scan("") if os.path.isdir(root) else ([], [])
+        walk, files, keys, counts = Walk(root), [], [], []
+        loose, folders = walk.scan("", array("q")) if os.path.isdir(root) else ([], [])
         if not folders:
             there = f"; the {len(loose)} images there have no label" if loose else ""
             raise FileNotFoundError(f"no class folders in {printable(root)}: expected "
@@ -77,15 +96,18 @@ class FolderSource:
             if folder not in label_of:
                 raise ValueError(f"{path}: '{printable(folder)}' is not among the {len(classes)} "
                                  "classes of the training images; remove it or add it there")
-            found = walk.images(folder)
+            found, found_keys = walk.images(folder)
             if not found:
                 others = walk.endings(folder)
                 others = f"has {others}, which Pillow cannot read" if others else "is empty"
                 raise ValueError(f"{path}: class folder without images (it {others}); "
                                  "add some (.jpg, .png, .webp, ...) or remove it")
-            listed += found
-            labels += [label_of[folder]] * len(found)
-        return cls(root, listed, np.array(labels, dtype=np.int64), classes, walk, len(loose))
+            files += found
+            keys.append(found_keys)
+            counts.append(len(found))
+        labels = np.array([label_of[folder] for folder in folders], dtype=np.int64)
+        return cls(root, files, np.concatenate(keys), labels.repeat(counts), classes, walk,
+                   len(loose))
 
     @classmethod
     def unlabelled(cls, root, apart=()):
@@ -96,28 +118,38 @@ class FolderSource:
         Raises: FileNotFoundError without any image.
         """
         walk = Walk(root, apart)
-        listed = walk.images() if os.path.isdir(root) else []
-        if not listed:
+        files, keys = walk.images() if os.path.isdir(root) else ([], None)
+        if not files:
             raise FileNotFoundError(f"no images in {printable(root)}: expected some (.jpg, .png, "
                                     ".webp, ...) there, at any depth")
-        return cls(root, listed, np.full(len(listed), -1, dtype=np.int64), (), walk)
+        return cls(root, files, keys, np.full(len(files), -1, dtype=np.int64), (), walk)
 
     @cached_property
     def fingerprint(self):
-        return digest(self.classes, self.files, self.sizes)
+        return digest(self.classes, self.files, self.keys[:, SIZE])
 
     def name(self, i):
         return os.path.join(self.root, self.files[i])
+
+    def content(self, i):
+        check = 0
+        try:
+            with open(self.name(i), "rb", buffering=0) as file:
+                while piece := file.read(PIECE_BYTES):
+                    check = zlib.crc32(piece, check)
+        except OSError:
+            return UNKNOWN
+        return check
 
     def read(self, i):
         return Image.open(os.path.join(self.root, self.files[i]), formats=formats())
 
 
 def digest(classes, files, sizes):
-    """Hex digest of a listing. Args: files: paths from the root; sizes: their bytes."""
+    """Hex digest of a listing. Args: files: paths from the root; sizes: int64, their bytes."""
     digest = hashlib.blake2b(repr(tuple(classes)).encode(), digest_size=16)
-    for file, size in zip(files, sizes):
-        digest.update(f"{file}\0{size}\n".encode("utf-8", "surrogateescape"))
+    digest.update("\0".join(files).encode("utf-8", "surrogateescape"))
+    digest.update(np.ascontiguousarray(sizes, dtype="<i8"))
     return digest.hexdigest()
 
 

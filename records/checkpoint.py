@@ -13,6 +13,7 @@ from records.files import whole
 
 VERSION = 1
 LAST, BEST = "last.pth", "best.pth"  # of a run: to go on from; of the epoch that validation chose
+BEGINNING, SHOWN = 512, 20  # bytes that tell what a file is; of them in a message
 # Values without behaviour that others save beside their tensors: settings, paths, best accuracies.
 _VALUES = [
     argparse.Namespace, np.dtype, np.ndarray,
@@ -50,7 +51,11 @@ def read(path):
         code to load.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}")
+        found = "a folder" if Path(path).is_dir() else "no file"
+        raise FileNotFoundError(f"no checkpoint at {path}, where {found} lies; name a file, such "
+                                "as checkpoint/<model type>/<run>/last.pth")
+    with open(path, "rb") as file:
+        _check_beginning(path, file.read(BEGINNING))
     try:
         with open(path, "rb") as file:
             if file.read(9)[8:] == b"{":  # after the length of its header
@@ -67,7 +72,11 @@ def read(path):
         code = re.search(r"GLOBAL (\S+) was not an allowed|(TorchScript)", str(error))
         if code:
             raise ValueError(_needs_code(path, code[1] or code[2])) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        blocked = re.search(r"GLOBAL (\S+) whose module", str(error))
+        if blocked:
+            raise ValueError(f"{path}: to load it is to run {blocked[1]}, which no weights need; "
+                             "do not trust it, take another one") from error
+        reason = _reason(error)
         raise ValueError(f"{path}: damaged, or not a PyTorch checkpoint of plain tensors "
                          f"({reason}); take another one or make it again") from error
     if not isinstance(state, dict):
@@ -78,9 +87,29 @@ def read(path):
     return state
 
 
+def _check_beginning(path, start):
+    """Raises: ValueError for what is neither a zip, a pickle, an old tar nor safetensors."""
+    if start[8:9] == b"{" or start.startswith((b"PK", b"\x80")) or start[257:262] == b"ustar":
+        return
+    hint = "download it again, the file itself"
+    if start.startswith(b"version https://git-lfs"):
+        hint = "it stands for a file in Git LFS: `git lfs pull` fetches that"
+    begins = f"it begins with {start[:SHOWN]!r}" if start else "it is empty"
+    raise ValueError(f"{path}: damaged, or neither a PyTorch checkpoint nor safetensors "
+                     f"({begins}); {hint}")
+
+
+def _reason(error):
+    """What PyTorch found, less its advice to run whatever a file says."""
+    lines = [line.strip().removeprefix("WeightsUnpickler error: ")
+             for line in str(error).splitlines() if "weights_only" not in line]
+    return next(filter(None, lines), type(error).__name__)
+
+
 def _needs_code(path, name):
     load = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False)"
-    save = "torch.save(found['state_dict'], 'plain.pth')"
+    save = ("torch.save(found.state_dict() if hasattr(found, 'state_dict') else "
+            "found.get('state_dict') or found['model'], 'plain.pth')")
     if name == "TorchScript":
         load = f"torch.jit.load({str(path)!r}, map_location='cpu')"
         save = "torch.save(found.state_dict(), 'plain.pth')"
@@ -107,9 +136,14 @@ def newest(folder, fits=lambda state: True, say=print):
     return None
 
 
-def unfinished(state):
-    """How far a run of ours is, in words, where epochs are missing; "" for others."""
-    planned = state.get("config", {}).get("epochs")
-    if planned is None or state.get("epoch", planned) >= planned:
+def unfinished(state, model_types=None):
+    """How far a run of ours is, in words, where epochs are missing; "" for others.
+
+    Args: model_types: those to look at, None for all.
+    """
+    config = state.get("config")
+    planned = config.get("epochs") if isinstance(config, dict) else None
+    of_them = planned and (model_types is None or config.get("model_type") in model_types)
+    if not of_them or not isinstance(state.get("epoch"), int) or state["epoch"] >= planned:
         return ""
     return f"unfinished: epoch {state['epoch']} of {planned} is its last"

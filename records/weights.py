@@ -1,12 +1,14 @@
 """Find a ResNet in anybody's file of weights, and account for every tensor beside it."""
 
-import math
+import contextlib
 import re
 from typing import NamedTuple
 
 import torch
 
 from conf import global_settings as settings
+from records.dialects import torchvision_names
+from records.names import printable
 from supervised.resnet import ARCHS, resnet
 
 # A ResNet's parts by the names that a file gives them, "" being the network itself: torchvision's,
@@ -40,27 +42,33 @@ def find_backbone(state, origin):
     """Find the ResNet in what a file of weights holds.
 
     It may lie at any depth of dicts and below any prefix (`module.`, `encoder_q.`, ...), with
-    torchvision's names or in an nn.Sequential. Of several, those that follow another one (momentum
-    copies, teachers) are left out, as are heads and queues; anything else is an error.
+    torchvision's names, those of a dialect (records.dialects) or in an nn.Sequential. Of several,
+    those that follow another one (momentum copies, teachers) are left out, as are heads and queues;
+    anything else is an error.
 
-    Args: state: dict, as from checkpoint.read. origin: the file's name for messages.
-    Returns: Found.
+    Args: state: dict, as from checkpoint.read. origin: its name for messages. Returns: Found.
     Raises: ValueError for none or several of them, weights that are not finite, unknown tensors.
     """
     groups = list(_groups_of_tensors(state))
     places = [_Place(where, tensors, *place) for where, tensors in groups
               for place in _places(tensors)]
     if not places:
-        raise ValueError(f"{origin}: holds no ResNet as torchvision names it ({_what(groups)})")
+        raise ValueError(f"{origin}: holds no ResNet as torchvision names it ({_what(groups)}); "
+                         "take another file, or rename its tensors (layer1.0.conv1.weight, ...)")
+    for place in places:
+        _check_plain(_body(place), origin)
     place = _choose(places, origin)
-    body, left_out = _body(place), _account(place, origin)
+    body = _body(place)
+    copies = [other for other in places if other is not place and other.tensors is place.tensors
+              and _same(_body(other), body)]
+    left_out = _account(place, copies, origin)
     arch, stem = _match(body, origin), _stem(body)
     stated = _stated_input(state, place.tensors, origin)
     trained_as = stated or {
         "mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
         # a 3x3 stem is made for small images: those of the task
         "image_size": settings.IMAGENET_WEIGHTS_SIZE if stem == "7x7" else None}
-    return Found(body, place.where + place.prefix, left_out,
+    return Found(body, printable(place.where + place.prefix), left_out,
                  {**trained_as, "arch": arch, "stem": stem}, bool(stated))
 
 
@@ -69,12 +77,20 @@ def without_head(tensors):
     return {name: value for name, value in tensors.items() if not name.startswith("fc.")}
 
 
-def load_backbone(model, found, origin, arch):
-    """Copy a backbone into a model. Raises: ValueError where it is of another architecture."""
+def check_arch(found, origin, arch):
+    """Raises: ValueError where a backbone is of another architecture."""
     if found.trained_as["arch"] != arch:
         raise ValueError(f"{origin}: of another architecture: a {found.trained_as['arch']}, not "
                          f"--arch {arch}")
+
+
+def load_backbone(model, found, origin):
+    """Copy a backbone into a model of its architecture.
+
+    Raises: ValueError where it makes nothing of images.
+    """
     model.load_state_dict(found.tensors, strict=False)  # all but fc is there: _match has looked
+    _check_features(model, origin)
 
 
 class _Place(NamedTuple):
@@ -84,14 +100,20 @@ class _Place(NamedTuple):
     spelling: dict
 
 
-def _groups_of_tensors(state, where=""):
+def _groups_of_tensors(state):
     """Yield (where, its tensors by name) of each dict in nested dicts that holds some."""
-    tensors = {str(key): value for key, value in state.items() if isinstance(value, torch.Tensor)}
-    if tensors:
-        yield where, tensors
-    for key, value in state.items():
-        if isinstance(value, dict):
-            yield from _groups_of_tensors(value, f"{where}{key}.")
+    pending, seen = [("", state)], set()
+    while pending:
+        where, found = pending.pop()
+        if id(found) in seen:  # a dict may hold itself
+            continue
+        seen.add(id(found))
+        tensors = {str(key): value for key, value in found.items()
+                   if isinstance(value, torch.Tensor)}
+        if tensors:
+            yield where, torchvision_names(tensors)
+        pending += [(f"{where}{key}.", value) for key, value in reversed(found.items())
+                    if isinstance(value, dict)]
 
 
 def _places(tensors):
@@ -132,29 +154,43 @@ def _body(place):
 
 
 def _same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    """Whether two bodies are equal; in float64, since not every kind of number knows."""
+    return one.keys() == other.keys() and all(
+        torch.equal(*(body[key].double() if body[key].is_floating_point() else body[key]
+                      for body in (one, other))) for key in one)
 
 
-def _account(place, origin):
+def _account(place, copies, origin):
     """What lies beside a backbone, in words. Raises: ValueError for what is nothing known.
 
     A part whose tensors are at most matrices is a head, whatever its name; one with convolutions
-    can only be a network that follows another one.
+    can only be a network that follows another one. So are single numbers (a figure, a learned
+    temperature) and a batch norm that is not of three channels: it comes behind the ResNet.
+    Args: copies: other places with the very same tensors.
     """
     parts = {}
     for key in place.tensors:
-        first = key.removeprefix(place.prefix).partition(".")[0]
-        if not (key.startswith(place.prefix) and first in place.spelling):
+        if not _lies_in(key, place):
             parts.setdefault(_branch(key, place.prefix), []).append(key)
     for name, found in parts.items():
-        dimensions, words = max(place.tensors[key].ndim for key in found), _words(name)
-        known = words & _STORES or (words & _FOLLOWERS if dimensions > 2 else
-                                    dimensions == 2 or words & (_HEADS | _FOLLOWERS))
+        others = {key: place.tensors[key] for key in found
+                  if not any(_lies_in(key, copy) for copy in copies)}
+        dimensions, words = max((value.ndim for value in others.values()), default=0), _words(name)
+        behind = any(key.endswith("running_mean") and value.numel() != 3
+                     for key, value in others.items())
+        known = words & _STORES or (
+            words & _FOLLOWERS if dimensions > 2 else
+            dimensions in (0, 2) or behind or words & (_HEADS | _FOLLOWERS))
         if not known:
-            raise ValueError(f"{origin}: beside the ResNet ({place.where + place.prefix}conv1 ...) "
-                             f"lies what is neither its head nor a copy of it: {_some(found)}; "
-                             "save the ResNet alone")
-    return tuple(f"{name} ({len(found)})" for name, found in parts.items())
+            at = printable(f"{place.where}{place.prefix}conv1 ...")
+            raise ValueError(f"{origin}: beside the ResNet ({at}) lies what is neither its head "
+                             f"nor a copy of it: {_some(list(others))}; save the ResNet alone")
+    return tuple(printable(f"{name} ({len(found)})") for name, found in parts.items())
+
+
+def _lies_in(key, place):
+    first = key.removeprefix(place.prefix).partition(".")[0]
+    return key.startswith(place.prefix) and first in place.spelling
 
 
 def _branch(key, prefix):
@@ -182,15 +218,38 @@ def _match(body, origin):
             break
     else:
         arch = min(wrong, key=lambda name: len(wrong[name]))
-        raise ValueError(f"{origin}: of another architecture than {', '.join(ARCHS)}: for "
-                         f"{arch}, {len(wrong[arch])} keys do not fit: {_some(wrong[arch])}")
+        raise ValueError(f"{origin}: of another architecture than {', '.join(ARCHS)}: for {arch}, "
+                         f"{len(wrong[arch])} keys do not fit: {_some(wrong[arch])}; take weights "
+                         "of one of these")
     for name, value in body.items():
         if not name.endswith(_COUNTER) and not value.is_floating_point():
-            raise ValueError(f"{origin}: {name} is {value.dtype}: no weights of floating point")
-        if not torch.isfinite(value).all():
+            raise ValueError(f"{origin}: {name} is {value.dtype}: no weights of floating point; "
+                             "save the network as it was before")
+        if not torch.isfinite(value.float()).all():  # as float32, as it will be used
             raise ValueError(f"{origin}: {name} is not finite: its training diverged, or the file "
-                             "is damaged")
+                             "is damaged; take another one")
     return arch
+
+
+def _check_plain(body, origin):
+    """Raises: ValueError for tensors that have no values, or not one at each place."""
+    for name, value in body.items():
+        if value.is_meta or value.layout != torch.strided:
+            kind = "empty (of the meta device)" if value.is_meta else f"sparse ({value.layout})"
+            raise ValueError(f"{origin}: {name} is {kind}; save the network with dense tensors")
+
+
+@torch.no_grad()
+def _check_features(model, origin):
+    """Raises: ValueError where two images give features that are not finite, or the same ones."""
+    mode, random = model.training, torch.Generator().manual_seed(0)
+    one, other = model.eval().features(torch.randn(2, 3, 32, 32, generator=random))
+    model.train(mode)
+    finite = torch.stack([one, other]).isfinite().all()
+    if not finite or torch.equal(one, other):
+        kind = "the same features for every image" if finite else "no finite features"
+        raise ValueError(f"{origin}: its weights give {kind}: its training collapsed, or the file "
+                         "is damaged; take another one")
 
 
 def _stem(body):
@@ -205,20 +264,26 @@ def _stated_input(state, tensors, origin):
     """
     if "trained_as" in state:
         found = state["trained_as"]
-        try:
-            usable = (len(found["mean"]) == len(found["std"]) == 3 and min(found["std"]) > 0
-                      and all(map(math.isfinite, (*found["mean"], *found["std"])))
-                      and (found["image_size"] is None or found["image_size"] >= 1))
-        except (TypeError, KeyError, ValueError):
-            usable = False
-        if not usable:
-            raise ValueError(f"{origin}: its trained_as does not say what input it expects; make "
-                             "it again")
-        return found
+        with contextlib.suppress(TypeError, KeyError, ValueError):
+            if _says_its_input(found):
+                return found
+        raise ValueError(f"{origin}: its trained_as does not say what input it expects; make it "
+                         "again")
     head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
     return None
+
+
+def _says_its_input(found):
+    """Whether trained_as has what a command line would take. Raises as for any dict."""
+    (low, high), size, ratio = settings.IMAGE_SIZES, found["image_size"], found.get("sample_ratio")
+    numbers = [*found["mean"], *found["std"]]
+    return (len(found["mean"]) == len(found["std"]) == 3
+            and all(type(number) in (int, float) for number in (*numbers, ratio or 1))
+            and max(map(abs, numbers)) <= settings.MOST_INPUT and 0 < (ratio or 1) <= 1
+            and min(found["std"]) >= settings.LEAST_STD
+            and (size is None or type(size) is int and low <= size <= high))
 
 
 def _words(name):
@@ -232,4 +297,4 @@ def _what(groups):
 
 
 def _some(names):
-    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+    return printable(", ".join(names[:SHOWN])) + (" ..." if len(names) > SHOWN else "")

@@ -4,7 +4,7 @@ import torch
 
 from data.dataloader import Batches
 from data.datasets import DATASETS
-from functions import MODEL_TYPES, build_model, metrics, predict
+from functions import MODEL_TYPES, build_model, metrics, predict, read_weights
 from records import checkpoint
 from supervised.resnet import resnet
 
@@ -65,8 +65,9 @@ def test_imagenet_weights_through_the_package(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     preset = pretrainedmodels.pretrained_settings["resnet18"]["imagenet"]
     monkeypatch.setitem(preset, "url", f"https://example.invalid/{name}")
-    backbone = build_model(MODEL_TYPES["SupervisedPretrained"], "resnet18", 5, DATASETS["cifar100"])
+    kind = MODEL_TYPES["SupervisedPretrained"]
+    backbone = build_model(kind, "resnet18", 5, DATASETS["cifar100"])
     assert torch.equal(backbone.model.conv1.weight, model.conv1.weight) and backbone.image_size == 224
     (folder / name).write_bytes((folder / name).read_bytes() + b"x")
     with pytest.raises(ValueError, match="SHA-256"):
-        build_model(MODEL_TYPES["SupervisedPretrained"], "resnet18", 5, DATASETS["cifar100"])
+        read_weights(kind, "resnet18", DATASETS["cifar100"])

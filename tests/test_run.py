@@ -25,4 +25,23 @@ def test_the_demo_ends_with_a_table_of_five_rows(tmp_path, stubbed, real):
     started = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("checkpoint:")]
     for config in configs:
         if "Pretrained" in config["model_type"]:
-            assert config["pretrained_model_path"] in started[:1] + started[3:4]
+            assert config["pretrained_model_path"] in started[:2]
+
+
+def test_what_is_finished_is_left_and_what_was_cut_off_goes_on(tmp_path, stubbed):
+    """run.sh a second and a third time, after an interruption that this test makes."""
+    make_venv(tmp_path / "venv", 'echo "started $*"; exec "$real" "$@"', unless="- | -*")
+
+    def again():
+        done = subprocess.run([BASH, str(stubbed / "run.sh"), "demo", "--epochs", "2", "--output-dir", str(tmp_path)],
+                              capture_output=True, text=True, check=False, env=environment(VENV=str(tmp_path / "venv")))
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith("started ")], done.stdout
+
+    assert len(again()[0]) == 8
+    started, out = again()
+    assert len(started) == 1 and out.count(": finished, left as it is") == 7
+    cut, = tmp_path.glob("res/SelfSupervisedPretrained_*.csv")
+    cut.write_text("".join(cut.read_text().splitlines(True)[:2]))
+    started, out = again()
+    assert len(started) == 2 and started[0].endswith("--resume") and "SelfSupervisedPretrained " in started[0]

@@ -42,27 +42,23 @@ def test_the_search_finds(line):
 
 def say_python(folder):
     """A virtual environment whose python says what it would run, and answers the scripts' own questions."""
-    make_venv(folder, 'printf "%q " "$@"; echo', unless="-* | */settings.py")
+    make_venv(folder, 'printf "%q " "$@"; echo', unless="-*")
 
 
-def commands_of_the_demo(cwd, *options, **variables):
-    done = subprocess.run([BASH, os.path.relpath(ROOT / "run.sh", cwd), "demo", *options], cwd=cwd, capture_output=True,
+def commands_of_the_demo(cwd, *options, code=ROOT, **variables):
+    done = subprocess.run([BASH, os.path.relpath(code / "run.sh", cwd), "demo", *options], cwd=cwd, capture_output=True,
                           text=True, check=False, env=environment(VENV="a venv", **variables))
     assert done.returncode == 0, done.stderr
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
-def test_run_sh_starts_seven_runs_and_a_report_from_anywhere(tmp_path):
-    """No options: the repository's folders. VENV, like any path, is relative to where one is."""
-    say_python(tmp_path / "a venv")
-    commands = commands_of_the_demo(tmp_path, CDPATH=str(ROOT.parent))
-    assert [Path(words[0]).name for words in commands] == ["pretrain.py", "train.py", "train.py", "pretrain.py", *["train.py"] * 3,
-                                                           "report.py"]
-    assert all(Path(words[0]).is_absolute() and Path(words[0]).is_file() for words in commands)
-    for words in commands[:-1]:
-        assert words[words.index("--data-dir") + 1] == str(ROOT / "data")
-        assert words[words.index("--output-dir") + 1] == str(ROOT)
-    assert commands[-1][-1] == str(ROOT / "res")
+def test_run_sh_starts_seven_runs_and_a_report_from_anywhere(tmp_path, stubbed):
+    """No options: the repository's folders, in which the programs run. VENV, like any path, is relative to where one is."""
+    make_venv(tmp_path / "a venv", 'printf "%q " "$PWD" "$@"; echo', unless="-*")
+    commands = commands_of_the_demo(tmp_path, code=stubbed, CDPATH=str(stubbed.parent))
+    assert {words.pop(0) for words in commands} == {str(stubbed)}
+    assert [words[0] for words in commands] == ["pretrain.py"] * 2 + ["train.py"] * 5 + ["report.py"]
+    assert not any("dir" in word for words in commands for word in words) and commands[-1][-1] == "res"
 
 
 @pytest.mark.parametrize("spelling", [("--output-dir", "my out"), ("--output_dir=my out",)])
@@ -71,8 +67,20 @@ def test_paths_given_to_run_sh_are_those_of_the_caller(spelling, tmp_path):
     *runs, report = commands_of_the_demo(tmp_path, *spelling, "--store-dir=~/s")
     for words in runs:
         args = (parse_train if Path(words[0]).name == "train.py" else parse_pretrain)(words[1:])
-        assert (args.output_dir, args.store_dir) == (Path("my out"), Path.home() / "s")
-    assert report[-1] == "my out/res"
+        assert (args.output_dir, args.store_dir) == (tmp_path / "my out", Path.home() / "s")
+    assert report[-1] == str(tmp_path / "my out/res")
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--epoch", "3"], "--epoch"), (["dmeo"], "dmeo"), (["--batch-size", "1"], "--batch-size 1"),
+    (["--pretrained-model-path", "x"], "sets --pretrained-model-path itself"), (["--resume"], "--resume"),
+    (["--label-smoothing", "0.1", "--criterion", "MultiMarginLoss"], "--label-smoothing")])
+def test_run_sh_refuses_wrong_options_before_it_starts_anything(options, message, tmp_path):
+    say_python(tmp_path / "a venv")
+    done = subprocess.run([BASH, str(ROOT / "run.sh"), "demo", *options], cwd=tmp_path, capture_output=True, text=True,
+                          check=False, env=environment(VENV="a venv"))
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
 
 
 def test_run_sh_knows_the_home_folder(tmp_path):

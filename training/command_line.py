@@ -17,6 +17,10 @@ def parse_pretrain(argv):
         optimizer="adam", sample_ratio=0.1, weight_decay=1e-4)
     args = parser.parse_args(argv)
     _refuse_contradictions(parser, args, batch_norm=True)
+    size = args.image_size or DATASETS[args.data].image_size
+    if args.store_size and args.store_size < size:
+        parser.error(f"--store-size {args.store_size} is less than the {size} px that the network "
+                     "sees; use as much or more")
     return args
 
 

@@ -31,8 +31,8 @@ class Job(NamedTuple):
     network: saved whole. trained: the part of it that is trained on batches. objective, view: as in
     functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
     accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose highest
-    value makes best.pth, "" for none. facts: what else a checkpoint says. amp: as in
-    functions.autocast.
+    value makes best.pth, "" for none. facts: what else a checkpoint says; "data": a digest of each
+    part's images. amp: as in functions.autocast.
     """
 
     network: torch.nn.Module
@@ -52,7 +52,8 @@ class Run:
     """One run: its files, and where it stands.
 
     Args: job: Job. args: settings. place: training.places.Place.
-    Raises: ValueError where the checkpoint to resume began with other weights, or its CSV is gone.
+    Raises: ValueError where the checkpoint to resume began with other images or weights, or its CSV
+        is gone.
     """
 
     def __init__(self, job, args, place):
@@ -221,6 +222,7 @@ class Run:
             self._unsaved_best = None
 
     def _go_on(self, state):
+        self._check_images(state.get("data"))
         if self.job.trained is not self.job.network:
             self._check_frozen(state["model"])
         self.job.network.load_state_dict(state["model"])
@@ -233,6 +235,18 @@ class Run:
         if planned != self.args.epochs and self.args.scheduler != "constant":
             print(f"the first {self.epoch} epochs followed the {self.args.scheduler} schedule of "
                   f"{planned} epochs; the rest follows that of {self.args.epochs}")
+
+    def _check_images(self, before):
+        """Raises: ValueError where images or labels are not those that the run began with."""
+        now = self.job.facts["data"]
+        if before is None:
+            print(f"{self.place.last}: does not say which images it was trained on; whether they "
+                  "are these could not be compared", flush=True)
+        elif before != now:
+            parts = [part for part in now if before.get(part) != now[part]]
+            raise ValueError(f"{self.place.folder}: images or labels have changed since the run "
+                             f"began (of {', '.join(parts)}); put them back as they were, or begin "
+                             "anew without --resume")
 
     def _check_frozen(self, before):
         """Raises: ValueError where the frozen part is not the one that the run began with."""

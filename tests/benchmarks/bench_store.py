@@ -21,7 +21,7 @@ from data.datasets import load_split  # noqa: E402
 from data.sources import FolderSource, decode  # noqa: E402
 from data.store import read_ahead  # noqa: E402
 
-START_REQUIRED, PACK_REQUIRED, COLD_REQUIRED = 50, 1.6, 15
+START_REQUIRED, PACK_REQUIRED, COLD_REQUIRED = 10, 1.6, 15
 PACK_SIZE = 96  # px
 COLD_IMAGES, COLD_SIZE, COLD_BATCHES = 200_000, 64, 8
 

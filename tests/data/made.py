@@ -37,19 +37,25 @@ def fill(root, classes=3, per_class=8):
 
 
 class Opener:
-    """open_store with few words; remembers listings and lines."""
+    """open_store with few words; remembers lines."""
 
     def __init__(self, tmp_path):
         self.root, self.folder = tmp_path / "train", tmp_path / "store"
-        self.listings, self.lines = 0, []
+        self.lines = []
 
     def list(self):
-        self.listings += 1
         return FolderSource.labelled(self.root)
 
     def __call__(self, make_source=None, size=SIZE, **options):
-        options = {"directories": [self.root], "workers": 2, "say": self.lines.append, **options}
+        options = {"workers": 2, "say": self.lines.append, **options}
         return open_store(self.folder, make_source or self.list, size, **options)
+
+    def again(self, make_source=None, **options):
+        """Open what is packed: nothing is decoded."""
+        self.lines.clear()
+        opened = self(make_source, **options)
+        assert not any("decoding" in line for line in self.lines)
+        return opened
 
     def bytes(self):
         return {name: (self.folder / name).read_bytes() for name in store_files.NAMES}

@@ -44,8 +44,7 @@ class Slow(FolderSource):
         return super().read(i)
 
 if __name__ == "__main__":
-    opened = open_store({folder!r}, lambda: Slow.labelled({images!r}), 8,
-                        directories=[{images!r}], workers=2)
+    opened = open_store({folder!r}, lambda: Slow.labelled({images!r}), 8, workers=2)
     print("present", opened.present.sum(), flush=True)
 """
 
@@ -128,8 +127,8 @@ def test_bad_images_stop_or_are_skipped(opener):
     listed = (opener.folder / "bad.txt").read_text().splitlines()
     assert [line.split("\t")[0] for line in listed] == ["3", "16"] and str(bad[1]) in listed[1]
     assert np.load(opener.folder / "checksums.npy")[[3, 16]].tolist() == [-2, -2]
-    opener(lambda: pytest.fail("listed again"), max_bad_images=2)
-    opener(lambda: pytest.fail("listed again"), rows=[0, 1])
+    opener.again(max_bad_images=2)
+    opener.again(rows=[0, 1])
     with pytest.raises(ValueError, match=message.format(bad[0])):
         opener(rows=[3])
 

@@ -153,7 +153,7 @@ def test_scales_that_differ_are_said_once_and_only_then(tmp_path):
     save(tmp_path / "plain.png", np.zeros((64, 64, 3), dtype=np.uint8))
     lines, store = [], tmp_path / ".store"
     for _ in range(2):
-        open_store(store, lambda: FolderSource.unlabelled(tmp_path), 8, directories=[tmp_path], say=lines.append)
+        open_store(store, lambda: FolderSource.unlabelled(tmp_path), 8, say=lines.append)
     line, = (line for line in lines if "8-bit" in line)
     assert line.startswith(f"{store}: 3 images of other than 8-bit values ")
     assert line.endswith("2 from 0 to 65535, 1 from 0 to 4095; brightness cannot be compared between scales")

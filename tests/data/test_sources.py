@@ -28,7 +28,7 @@ def test_labelled_lists_classes_and_files_by_name(classes_folder):
     assert source.labels.dtype == np.int64 and source.labels.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert [Path(source.name(i)).name for i in range(3)] == ["0.png", "1.JPG", "2.webp"]
     folders = [classes_folder, *(classes_folder / name for name in source.classes)]
-    assert source.watched == {str(path): path.stat().st_mtime_ns for path in folders}
+    assert source.folders == [str(path) for path in folders]
 
 
 def test_classes_of_the_training_split(classes_folder):

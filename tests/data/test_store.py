@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import store, store_files
+from data import changes, store, store_files
 from data.sources import ArraySource, FolderSource
 from data.store import read_ahead
 from tests.data.made import SIZE, Opener, coded
@@ -29,20 +29,22 @@ def test_labels_match_what_the_images_say(opener):
     assert checksums.tolist() == [zlib.crc32(image) for image in np.asarray(opened.images)]
 
 
-def test_second_start_lists_nothing_and_writes_nothing(opener):
+def test_second_start_reads_no_file_and_writes_nothing(opener, monkeypatch):
+    monkeypatch.setattr(changes, "TICK_NS", 0)  # as if the images had lain there for some seconds
     opener()
     before = {path.name: path.stat().st_mtime_ns for path in opener.folder.iterdir()}
+    monkeypatch.setattr(FolderSource, "content", lambda *_: pytest.fail("read again"))
     opener.lines.clear()
     started = time.perf_counter()
-    opened = opener(lambda: pytest.fail("listed again"))
+    opened = opener()
     assert time.perf_counter() - started < 0.5 and opened.present.all() and not opener.lines
     assert before == {path.name: path.stat().st_mtime_ns for path in opener.folder.iterdir()}
 
 
 def test_without_anything_to_watch_it_lists_every_time(opener):
     images = np.stack([coded(0, k) for k in range(4)])
-    opener(lambda: ArraySource(images, [0] * 4, ["a"]), directories=[])
-    changed = opener(lambda: ArraySource(images + 1, [0] * 4, ["a"]), directories=[])
+    opener(lambda: ArraySource(images, [0] * 4, ["a"]))
+    changed = opener(lambda: ArraySource(images + 1, [0] * 4, ["a"]))
     np.testing.assert_array_equal(changed.images, images + 1)
 
 
@@ -51,40 +53,40 @@ def test_a_watched_file_that_the_listing_makes(opener, tmp_path):
         (tmp_path / "archive").write_text("content")
         return ArraySource(coded(0, 0)[None], [0], ["a"])
 
-    opener(download, directories=[tmp_path / "archive"])
-    opener(lambda: pytest.fail("listed again"), directories=[tmp_path / "archive"])
+    opener(download, watched=[tmp_path / "archive"])
+    opener(lambda: pytest.fail("listed again"), watched=[tmp_path / "archive"])
     (tmp_path / "archive").unlink()
-    opener(download, directories=[tmp_path / "archive"])
+    opener(download, watched=[tmp_path / "archive"])
 
 
-def test_a_touched_folder_is_listed_once_and_not_packed(opener):
+def test_a_touched_folder_changes_nothing(opener):
     opener()
     os.utime(opener.root / "class1", ns=(1, 1))
     before = opener.bytes()
-    opener()
-    opener()
-    assert opener.listings == 2 and opener.bytes() == before
+    opener.again()
+    assert opener.bytes() == before
 
 
-def test_changed_images_are_packed_anew(opener):
+def test_an_added_image_is_decoded_alone(opener):
     old = opener()
     Image.fromarray(coded(1, 99)).save(opener.root / "class1" / "0005.png")
     new = opener()
-    assert sum("packing anew" in line for line in opener.lines) == 1
+    assert f"{opener.folder}: 1 of 25 images are new or have changed; decoding them" in opener.lines
+    assert f"{opener.folder}: decoding 1 images to 8 px, 0.00 GB" in opener.lines
     assert len(new.labels) == 25 and (new.images[:, 0, 0, 0] == new.labels).all()
     assert len(old.images) == 24 and (old.images[:, 0, 0, 0] == old.labels).all()
-    assert opener(lambda: pytest.fail("listed again")).present.all()
+    assert opener.again().present.all()
 
 
 def test_rows_grow(opener):
     few = opener(rows=np.array([1, 9, 17]))
     assert np.flatnonzero(few.present).tolist() == [1, 9, 17]
     assert few.images[[1, 9, 17], 0, 0, 0].tolist() == [0, 1, 2] and not few.images[0].any()
-    opener(lambda: pytest.fail("listed again"), rows=[17, 1])
+    opener.again(rows=[17, 1])
     opener.lines.clear()
     more = opener(rows=lambda labels: np.flatnonzero(labels == 1))
     assert more.present.sum() == 10 and "decoding 7 images" in opener.lines[0]
-    opener(lambda: pytest.fail("listed again"), rows=lambda labels: np.flatnonzero(labels == 1))
+    opener.again(rows=lambda labels: np.flatnonzero(labels == 1))
     opener()
     grown = opener.bytes()
     other = Opener(opener.root.parent)
@@ -136,7 +138,7 @@ def test_a_copied_store_is_checked_once(opener):
     opener()
     os.utime(opener.folder / "images.npy", ns=(1, 1))
     opener.lines.clear()
-    opener(lambda: pytest.fail("listed again"))
+    opener.again()
     assert opener.lines == [f"{opener.folder}: checking 24 images against their checksums"]
     opener.lines.clear()
     opener()
@@ -197,7 +199,7 @@ def test_a_store_among_the_images_does_not_disturb_itself(opener):
     opener.folder = opener.root / "store"
     unlabelled = lambda: FolderSource.unlabelled(opener.root)  # noqa: E731
     assert opener(unlabelled).labels.tolist() == [-1] * 24
-    opener(lambda: pytest.fail("listed again"))
+    opener.again(unlabelled)
 
 
 class Recording(mmap.mmap):

@@ -14,7 +14,7 @@ from conf import global_settings as settings
 from data.datasets import DATASETS
 from functions import MODEL_TYPES, build_model
 from records import checkpoint
-from records.weights import find_backbone, load_backbone
+from records.weights import check_arch, find_backbone, load_backbone
 from supervised.resnet import resnet
 from training.command_line import parse_train
 
@@ -88,7 +88,7 @@ def test_the_backbone_is_found_and_the_rest_accounted_for(name):
     assert (found.place, list(found.left_out)) == (place, left_out)
     assert found.trained_as["arch"] == "resnet18" and found.trained_as["stem"] == "7x7"
     model = resnet("resnet18", 7, "7x7")
-    load_backbone(model, found, "x.pth", "resnet18")
+    load_backbone(model, found, "x.pth")
     loaded = model.state_dict()
     assert all(torch.equal(loaded[key], value) for key, value in BODY.items()) and model.fc.out_features == 7
 
@@ -100,7 +100,7 @@ def test_architecture_and_stem_are_seen_in_the_tensors(arch, stem):
     assert (found.trained_as["arch"], found.trained_as["stem"]) == (arch, stem)
     other = "resnet34" if arch == "resnet18" else "resnet18"
     with pytest.raises(ValueError, match=f"x.pth: of another architecture: a {arch}, not --arch {other}"):
-        load_backbone(resnet(other, 5, stem), found, "x.pth", other)
+        check_arch(found, "x.pth", other)
 
 
 def nan(name):
@@ -139,7 +139,8 @@ def test_refusals_name_what_is_there(name):
 
 
 def build(path, **options):
-    return build_model(MODEL_TYPES["SelfSupervisedPretrained"], "resnet18", 7, DATASETS["cifar100"], path, **options)
+    kind = MODEL_TYPES["SelfSupervisedPretrained"]
+    return build_model(kind, "resnet18", 7, DATASETS["cifar100"], path, **options)
 
 
 def test_the_expected_input_is_stated_recognised_or_printed(tmp_path, capsys):

@@ -1,0 +1,68 @@
+"""Folders of images in which the programs themselves leave files, or of which nothing can be read."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+import pretrain
+from data.datasets import load_split
+from utils import run as run_program
+
+
+@pytest.fixture
+def classes(image_folder):
+    """A data folder with train/ and test/ of its own."""
+    return image_folder / "data/cifar100"
+
+
+def spoil(folder):
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_of_which_nothing_can_be_read(classes, split):
+    spoil(classes / split / "class2")
+    with pytest.raises(ValueError, match="not one image of class class2 could be read, see its bad.txt"):
+        load_split("folder", split, classes, 8, max_bad_images=99)
+    assert len(load_split("folder", "pretrain", classes, 8, max_bad_images=99).rows) == (30 if split == "train" else 40)
+
+
+def test_nothing_can_be_read_at_all(classes):
+    for folder in (classes / "train").iterdir():
+        spoil(folder)
+    for split in ("train", "pretrain"):
+        with pytest.raises(ValueError, match="not one image.* could be read"):
+            load_split("folder", split, classes, 8, max_bad_images=99)
+
+
+@pytest.mark.parametrize("place", ["train", "test/class0", "link"])
+def test_a_store_among_the_images_is_refused_and_not_begun(classes, place):
+    (classes / "link").symlink_to("test")
+    before = sorted(classes.rglob("*"))
+    for split in ("train", "pretrain", "test"):
+        with pytest.raises(ValueError, match="lies among the images in .*; name a folder outside with --store-dir"):
+            load_split("folder", split, classes, 8, store_dir=classes / place)
+    assert sorted(classes.rglob("*")) == before
+
+
+def test_a_file_in_place_of_the_data_folder(classes):
+    file = classes / "train/class0/0.png"
+    for name in ("folder", "imagenet", "cifar100"):
+        with pytest.raises(OSError, match="0.png: a file; --data-dir names the folder"):
+            load_split(name, "train", file, 8)
+
+
+def test_a_pile_that_holds_stores_and_results(classes):
+    """Figures of runs are not pre-trained on."""
+    pile = classes.parent / "pile"
+    shutil.copytree(classes / "train", pile)
+    arguments = ["--data", "folder", "--sample-ratio", "1", "--epochs", "1", "--image-size", "8", "--batch-size", "20"]
+    places = ["--data-dir", str(pile), "--output-dir", str(pile), "--store-dir", str(pile)]
+    assert run_program(pretrain.main, [*arguments, *places]) == 0
+    for place in ("runs/SelfSupervisedPretraining/sprite.png", "res/report/figure.png"):
+        (pile / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(pile / place)
+    assert len(load_split("folder", "pretrain", pile, 8).rows) == 40
+    assert len(load_split("folder", "pretrain", pile, 9, store_dir=pile).rows) == 40
