@@ -117,12 +117,12 @@ def test_weight_decay_reaches_weights_and_no_bias(image_folder, program, more):
     assert len(others["params"]) == sum(ndim <= 1 for ndim in shapes)
 
 
-def twice(folder, *more):
-    """Outcomes of a run without more flags and with them."""
-    for name, options in (("plain", []), ("more", more)):
+def twice(folder, *options, flag="--compile"):
+    """Outcomes of a run without a flag and with it."""
+    for name, more in (("plain", []), ("more", [flag])):
         (folder / name).mkdir()
         (folder / name / "data").symlink_to(folder / "data")
-        assert run(train, folder / name, *TRAIN, *options) == 0
+        assert run(train, folder / name, *TRAIN, *options, *more) == 0
     return outcome(folder / "plain"), outcome(folder / "more")
 
 
@@ -142,7 +142,7 @@ def test_compile_compiles_what_is_trained_and_saves_it_under_its_names(image_fol
             return self._orig_mod(images)
 
     monkeypatch.setattr(torch, "compile", Compiled)
-    (plain, rows), (state, other_rows) = twice(image_folder, "--compile")
+    (plain, rows), (state, other_rows) = twice(image_folder)
     assert len(compiled) == 1 and compiled[0].calls == 5  # 36 images, 8 a step
     assert equal(state["model"], plain["model"]) and rows == other_rows
 
@@ -150,9 +150,10 @@ def test_compile_compiles_what_is_trained_and_saves_it_under_its_names(image_fol
 @pytest.mark.soak
 @pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
 def test_a_compiled_network_learns_the_same(image_folder):
-    (plain, rows), (state, other_rows) = twice(image_folder, "--compile")
+    """At a rate so small that rounding, which batch norm over few images multiplies, stays rounding."""
+    (plain, rows), (state, other_rows) = twice(image_folder, "--lr", "1e-5")
     assert state["model"].keys() == plain["model"].keys()
     for name in ("train_loss", "test_loss"):
-        assert float(other_rows[0][name]) == pytest.approx(float(rows[0][name]), rel=1e-2)
+        assert float(other_rows[0][name]) == pytest.approx(float(rows[0][name]), rel=1e-3)
     path, = image_folder.glob("more/out/checkpoint/*/*/last.pth")
     assert checkpoint.read(path)["config"]["compile"] is True
