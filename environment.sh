@@ -1,4 +1,5 @@
-# Sourced by run.sh and tests/run.sh after paths.sh: makes the virtual environment once and puts its python first on PATH.
+# Sourced by run.sh and tests/run.sh after paths.sh: makes the virtual environment once and puts its python first on
+# PATH.
 # VENV=folder uses or makes another one.
 VENV=${VENV:-$root/.venv}
 if ! cmp -s "$root/requirements.txt" "$VENV/requirements.installed"; then

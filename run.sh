@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# All five methods with the settings of conf/best.yaml, pre-training first. What is finished is left as it is, what was cut off goes on.
+# All five methods with the settings of conf/best.yaml, pre-training first. What is finished is left as it is, what was
+# cut off goes on.
 #   bash run.sh [options]        CIFAR-100, pre-trained on data/imagenet
 #   bash run.sh demo [options]   a few minutes on two cores: scikit-learn's digits, offline
-# Options are those of train.py; pre-training takes part in those that utils.py shares with it. Their paths mean the folder you are
-# in; without any, data/ and results are those of the repository.
+# Options are those of train.py; pre-training takes part in those that utils.py shares with it. Their paths mean the
+# folder you are in; without any, data/ and results are those of the repository.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 for word; do # before anything is installed, and not into the plan below

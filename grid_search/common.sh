@@ -4,7 +4,7 @@
 #   JOBS=4 DEVICES="cuda:0 cuda:1"                  cells side by side, and where
 #   DRY_RUN=1                                       print what is left to do, a command a line
 #   ONLY=pretrain, ONLY=cells, CELL=7               a part of the grid: for arrays of batch jobs
-# Paths, those in PRETRAIN_ARGS too, mean the folder you are in; without any, data/ and results are those of the repository.
+# Paths, those in PRETRAIN_ARGS too, mean the folder you are in; without any, data/ and results are the repository's.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 
@@ -22,7 +22,9 @@ able() { "$1" -c 'import importlib.util as found, sys; sys.exit(found.find_spec(
 grid() { # MODEL_TYPE [options of train.py]
     local python=python
     able "$python" || python=${VENV:-$root/.venv}/bin/python
-    able "$python" || { echo "error: no python on PATH has PyTorch; bash run.sh demo makes .venv, which grids find" >&2; exit 1; }
+    able "$python" || {
+        echo "error: no python on PATH has PyTorch; bash run.sh demo makes .venv, which grids find" >&2; exit 1
+    }
     # Not -m grid_search.run: it would take a utils.py in the caller's folder for ours.
     PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" "$root/grid_search/run.py" \
         ${here[@]+"${here[@]}"} "${@:2}" < <(cells "$1")

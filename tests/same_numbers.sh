@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Do the programs here write what they wrote at another commit? Both pre-trainings and all five methods, on some of the digits and, with
-# a data folder that holds imagenet/ and cifar100/, on some of those images; the CSVs must be the same but for times.
+# Do the programs here write what they wrote at another commit? Both pre-trainings and all five methods, on some of the
+# digits and, with a data folder that holds imagenet/ and cifar100/, on some of those images; the CSVs must be the same
+# but for times.
 #   bash tests/same_numbers.sh COMMIT [DATA_DIR]        status 0: the same
 # KNN=1 compares the kNN accuracies, too.
 set -euo pipefail
@@ -22,9 +23,9 @@ runs() { # CODE OUT DATA SOURCE DATA_DIR [options]: one epoch or two of everythi
         python "$code/train.py" --model-type "${kind}Pretrained" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
             --label-ratio 0.05 --batch-size 8 --optimizer adam --lr 1e-3 ${options[@]+"${options[@]}"}
         python "$code/train.py" --model-type "${kind}PretrainedFinetune" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
-            --label-ratio 0.05 --batch-size 8 --lr 0.01 ${options[@]+"${options[@]}"}
+            --label-ratio 0.05 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
     done
-    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.05 --batch-size 8 --lr 0.01 ${options[@]+"${options[@]}"}
+    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.05 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
 }
 for side in code here; do
     place=$root; [[ $side == here ]] || place=$there/code

@@ -101,7 +101,7 @@ REFUSED = {
     "two, one without values": ({"a": BODY, "b": {name: value.to("meta") for name, value in BODY.items()}}, "is empty"),
     "beyond float32": (replaced(torch.full((64, 3, 7, 7), 1e200, dtype=torch.float64)), "conv1.weight is not finite"),
     "control signs": ({**BODY, "a\n\x1b[31m\u202eb": torch.zeros(3, 1, 1)}, r"a\\n\\x1b\[31m\\u202eb; save"),
-    "nothing": ({}, "take a file that has one"),
+    "nothing": ({}, "take another file"),
     **{f"input: {key} {value}": ({"model": BODY, "trained_as": {**INPUT, key: value}}, "does not say what input it expects")
        for key, value in (("image_size", 10 ** 9), ("image_size", 32.5), ("image_size", torch.tensor(32)), ("std", (1e-300, 1, 1)),
                           ("mean", torch.zeros(3)), ("mean", (1e9, 0, 0)), ("sample_ratio", "all"), ("sample_ratio", 2))},
