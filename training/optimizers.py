@@ -84,7 +84,7 @@ def _sgd(groups, lr):
     fill them. The kernel does nothing where the scaler found a gradient that is not finite, and the
     second step takes what lay in memory for momentum.
     """
-    optimizer = torch.optim.SGD(groups, lr, momentum=settings.MOMENTUM, nesterov=True, fused=True)
+    optimizer = _lean(torch.optim.SGD)(groups, lr, momentum=settings.MOMENTUM, nesterov=True, fused=True)
     optimizer.register_step_pre_hook(_begin_momentum)
     return optimizer
 
@@ -99,15 +99,35 @@ def _begin_momentum(optimizer, *_):
                 optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
 
 
+# PyTorch's optimizers import its compiler, which takes a second of every start, to tell it to keep
+# out of their steps and bookkeeping. Where the two functions below find nothing to take away any
+# more, it is imported again, and nothing else changes.
+
+
+def _lean(kind):
+    """An optimizer class whose step says nothing to the compiler."""
+    step = getattr(kind.step, "__wrapped__", kind.step)
+    return type(kind.__name__, (kind,), {"step": torch.no_grad()(step)})
+
+
+def _keep_bookkeeping_lean():
+    """The same of what all optimizers share: torch/_compile.py calls what it finds here."""
+    for function in vars(torch.optim.Optimizer).values():
+        inner = getattr(function, "__wrapped__", None)
+        if inner is not None:
+            setattr(inner, "__dynamo_disable", inner)
+
+
 OPTIMIZERS = {
     "sgd": _sgd,
-    "adam": lambda groups, lr: torch.optim.Adam(groups, lr, fused=True),
+    "adam": lambda groups, lr: _lean(torch.optim.Adam)(groups, lr, fused=True),
     "lars": LARS,
 }
 
 
 def build_optimizer(name, module, lr, weight_decay):
     """An optimizer over the trainable parameters, without weight decay on biases and batch-norm."""
+    _keep_bookkeeping_lean()
     trainable = [p for p in module.parameters() if p.requires_grad]
     groups = [{"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}]
