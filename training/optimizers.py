@@ -84,7 +84,8 @@ def _sgd(groups, lr):
     fill them. The kernel does nothing where the scaler found a gradient that is not finite, and the
     second step takes what lay in memory for momentum.
     """
-    optimizer = _lean(torch.optim.SGD)(groups, lr, momentum=settings.MOMENTUM, nesterov=True, fused=True)
+    optimizer = _lean(torch.optim.SGD)(groups, lr, momentum=settings.MOMENTUM, nesterov=True,
+                                       fused=True)
     optimizer.register_step_pre_hook(_begin_momentum)
     return optimizer
 
