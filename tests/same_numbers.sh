@@ -21,11 +21,11 @@ runs() { # CODE OUT DATA SOURCE DATA_DIR [options]: one epoch or two of everythi
     for kind in SelfSupervised Supervised; do
         weights=$(echo "$out/checkpoint/${kind}Pretraining/"*/last.pth)
         python "$code/train.py" --model-type "${kind}Pretrained" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
-            --label-ratio 0.05 --batch-size 8 --optimizer adam --lr 1e-3 ${options[@]+"${options[@]}"}
+            --label-ratio 0.5 --batch-size 8 --optimizer adam --lr 1e-3 ${options[@]+"${options[@]}"}
         python "$code/train.py" --model-type "${kind}PretrainedFinetune" --data "$data" --pretrained-model-path "$weights" --epochs 2 \
-            --label-ratio 0.05 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
+            --label-ratio 0.5 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
     done
-    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.05 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
+    python "$code/train.py" --model-type Supervised --data "$data" --epochs 2 --label-ratio 0.5 --batch-size 8 --lr 0.001 ${options[@]+"${options[@]}"}
 }
 for side in code here; do
     place=$root; [[ $side == here ]] || place=$there/code
