@@ -167,6 +167,10 @@ def test_any_mode_becomes_rgb(mode, tmp_path):
     else:
         image = Image.fromarray(pixels).convert(mode)
         image.save(path)
+        try:
+            Image.open(path).load()
+        except OSError:
+            pytest.skip(f"this Pillow does not read the {mode} TIFF that it wrote")
         expected = expected if mode in ("L", "LA", "F") else np.array(image.convert("RGB"))
     found = only(path, 32)
     assert found.shape == (32, 32, 3) and found.dtype == np.uint8
