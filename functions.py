@@ -235,6 +235,13 @@ def check_finite(network, progress, epoch, rate):
         raise _diverged(progress.step, epoch, rate, "a weight")
 
 
+def check_scores(scores, step, epoch, rate):
+    """Raises: Diverged if a figure of an evaluation is not finite. Args: scores: of a CSV's row."""
+    for name, value in scores.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _diverged(step, epoch, rate, f"the {name.replace('_', ' ')}")
+
+
 def _diverged(step, epoch, rate, what="the loss"):
     return Diverged(f"{what} is not finite any more in epoch {epoch}, step {step}, at a learning "
                     f"rate of {rate(step - 1):g}: lower --lr; the last checkpoint is untouched")

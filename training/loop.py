@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import utils
 from conf import global_settings as settings
-from functions import Diverged, Progress, check_finite, train_one_epoch
+from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from parallel import distributed
 from records import checkpoint, provenance
 from records.runs import CsvLog, plain_config
@@ -125,15 +125,18 @@ class Run:
                     self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
                     seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
+                seconds = time.perf_counter() - started
+                scores = job.evaluate(epoch)
+                if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
+                    check_scores(scores, self.steps, epoch, rate)
             except Diverged:
                 self.log.write({**row, job.names[0]: math.nan})
                 self._save_best()
                 raise
-        seconds = time.perf_counter() - started
         for name, value in zip(job.names, (result["loss"], result["accuracy"])):
             if name:
                 row[name] = value
-        row.update(job.evaluate(epoch))
+        row.update(scores)
         share = 1 - skipped / self.steps
         row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
         row["seconds"] = round(time.perf_counter() - started, 3)

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import pretrain
 import train
 from data.dataloader import FeatureBatches
-from functions import MODEL_TYPES, Diverged, Progress, check_finite, train_one_epoch
+from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
 from supervised_pretrained.pretraining import classification
 from tests.common import ROOT, equal, outcome, run
@@ -191,6 +191,13 @@ def test_a_weight_or_statistic_that_is_not_finite_is_found(damage):
     damage(module)
     with pytest.raises(Diverged, match="a weight is not finite any more in epoch 2, step 4, at a learning rate of 0.5"):
         check_finite(module, progress, 2, lambda step: 0.5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_an_evaluation_that_is_not_finite_is_found(value):
+    check_scores({"knn_accuracy": "", "val_loss": 0.5}, 4, 2, lambda step: 0.5)
+    with pytest.raises(Diverged, match="the val loss is not finite any more in epoch 2, step 4"):
+        check_scores({"val_loss": value}, 4, 2, lambda step: 0.5)
 
 
 @pytest.mark.parametrize("name, lr", [("sgd", 0.1), ("adam", 0.05), ("lars", 20.0)])
