@@ -3,8 +3,7 @@
 import contextlib
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 
@@ -12,12 +11,9 @@ from conf.methods import MODEL_TYPES  # noqa: F401  as whoever builds a model ex
 from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
-from records import checkpoint
-from records.results import read_config
-from records.weights import Found, check_arch, find_backbone, load_backbone
-from self_supervised_pretrained.registry import PRETRAININGS
+from records.weights import load_backbone
 from supervised.resnet import resnet
-from supervised_pretrained.imagenet import imagenet_weights
+from supervised_pretrained.start import read_weights
 
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
@@ -38,52 +34,6 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-class Weights(NamedTuple):
-    """Where a network starts: found, a records.weights.Found or None; origin, the file's name for
-    messages; image_size, px a side of the input; trained_as: its stem, mean and std of the input,
-    and what else is known."""
-
-    found: Optional[Found]
-    origin: object
-    image_size: int
-    trained_as: dict
-
-
-def read_weights(kind, arch, dataset, path=None, image_size=None, stem="auto", mean=None, std=None):
-    """Read the weights that a method starts from.
-
-    Args:
-        kind: a ModelType. dataset: a data.datasets.Dataset, whose size and statistics
-            serve where the weights have none. path: a file of weights; None for untrained or
-            ImageNet weights as kind says. stem: "auto" for that of the weights, 3x3 where there are
-            none. image_size, mean, std: of the input, None for what the weights expect.
-    Returns: Weights.
-    Raises: FileNotFoundError, ValueError for weights that do not fit.
-    """
-    found, origin = None, path or "the ImageNet weights"
-    trained_as = {"stem": "3x3" if stem == "auto" else stem, "mean": dataset.mean,
-                  "std": dataset.std, "image_size": dataset.image_size}
-    if path is not None:
-        state = checkpoint.read(path)
-        check_start(state, kind, path)
-        found = find_backbone(state, path)
-        trained_as = found.trained_as
-    elif kind.imagenet:
-        state, presets = imagenet_weights(arch)
-        found = find_backbone(state, origin)
-        trained_as = {**found.trained_as, **presets}
-    if stem not in ("auto", trained_as["stem"]):
-        raise ValueError(f"--stem {stem}: {origin} have a {trained_as['stem']} stem")
-    if found:
-        check_arch(found, origin, arch)
-    trained_as = {**trained_as, "mean": tuple(mean or trained_as["mean"]),
-                  "std": tuple(std or trained_as["std"])}
-    size = image_size or trained_as["image_size"] or dataset.image_size
-    if path is not None and not found.stated:
-        print(description(found, path, trained_as, size))
-    return Weights(found, origin, size, trained_as)
-
-
 def build_model(kind, arch, classes, dataset, path=None, **options):
     """Build the network of a method: its weights loaded, a new classifier.
 
@@ -102,50 +52,6 @@ def with_classifier(kind, arch, classes, weights):
         model.requires_grad_(False)
         model.fc.requires_grad_(True)
     return Backbone(model, weights.image_size, trained_as["mean"], trained_as["std"], trained_as)
-
-
-def check_start(state, kind, path):
-    """Look at weights of ours before a method starts from them; those of others say nothing.
-
-    Raises: ValueError for half-made ones, and ones of the other kind of pre-training.
-    """
-    missing = checkpoint.unfinished(state, PRETRAININGS)
-    if missing:
-        command = read_config(Path(path).with_name("config.yml")).get("command", "its command")
-        raise ValueError(f"{path}: {missing}; go on with: {command} --resume")
-    _check_method(state, kind, path)
-
-
-def _check_method(state, kind, origin):
-    """Hold the weights of our own programs against what a method says of its own: made without
-    labels, or with. Nothing is known of other files.
-
-    Raises: ValueError where they differ: the tables would name one thing and show another.
-    """
-    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
-    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
-        if name in PRETRAININGS:
-            labels = PRETRAININGS[name].labels
-        elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
-            labels = True
-        else:  # a frozen backbone is as its pre-training left it
-            continue
-        if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:
-            fits = next(other for other, row in MODEL_TYPES.items() if row.frozen == kind.frozen
-                        and row.pretraining and PRETRAININGS[row.pretraining].labels == labels)
-            raise ValueError(f"{origin}: made by {name}, {'with' if labels else 'without'} labels; "
-                             f"take --model-type {fits}, or other weights")
-        return
-
-
-def description(found, origin, trained_as, size):
-    """What was found in a file that does not say what input it expects, in a line."""
-    at = f" below {found.place}" if found.place else ""
-    others = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
-    mean, std = (",".join(f"{value:g}" for value in trained_as[name]) for name in ("mean", "std"))
-    return (f"{origin}: a {trained_as['arch']} with a {trained_as['stem']} stem{at}{others}; it "
-            f"is taken to expect {size} px, mean {mean}, std {std}; --image-size, --mean and --std "
-            "set them")
 
 
 def autocast(device, amp):

@@ -1,19 +1,23 @@
 """Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images."""
 
-import numpy as np
 import torch
 
 import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
-from data.datasets import DATASETS, images_digest, load_split, stored_size
+from data.datasets import DATASETS
+from data.duplicates import seen, to_state
 from functions import labelled_view
 from parallel import distributed
-from records.runs import PRETRAIN_COLUMNS, run_name
+from records.checkpoint import tensors_digest
+from records.runs import PRETRAIN_COLUMNS
+from records.weights import without_head
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import check_batch_size, parse_pretrain
+from training.command_line import check_batch_size, parse_pretrain, pretraining_input
 from training.features import knn_probe
+from training.identity import name_of, of_pretraining, pretraining_usual
+from training.images import open_pretraining, open_probed
 from training.loop import Job, Run
 from training.places import claim
 
@@ -23,15 +27,16 @@ def main(argv=None):
     args = parse_pretrain(argv)
     device = utils.open_device(args.device)
     distributed.join(device)
-    name = run_name(args.data, args.optimizer, args.lr, args.batch_size, args.sample_ratio,
-                    seed=args.seed)
-    place = claim(args, name, csv_prefix="pretrain_")
-    kind = PRETRAININGS[args.model_type]
-    size = args.image_size or DATASETS[args.data].image_size
-    stem = args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")
-    split = load(args, kind.labels, size)
+    kind, split = PRETRAININGS[args.model_type], open_pretraining(args)
+    identity = of_pretraining(args, split)
+    place = claim(args, identity, name_of(args, identity, pretraining_usual(args)),
+                  pretraining=True)
+    if place is None:
+        return
+    check_batch_size(args, len(split.rows), distributed.world())
+    size, stem = pretraining_input(args).values()
 
-    torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
+    torch.manual_seed(args.seed)  # of the weights; all else has streams of its own
     method = kind.load()
     network = method.network(args, stem, len(split.classes))
     network.to(device, memory_format=torch.channels_last)
@@ -46,28 +51,7 @@ def main(argv=None):
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
     run.train()
     run.finish()
-
-
-def load(args, labels, size):
-    """The images to pre-train on. Args: size: px a side of the views.
-
-    Raises: ValueError for a lack of labels or a batch too large.
-    """
-    found = load_split(args.data, trained_part(args.data, labels), args.data_dir,
-                       args.store_size or size, args.sample_ratio, args.seed, args.workers,
-                       args.max_bad_images, args.store_dir, labels)
-    if labels and not found.labelled:
-        raise ValueError(f"--data {args.data} has no labels; SupervisedPretraining needs <class> "
-                         "folders")
-    check_batch_size(args, len(found.rows), distributed.world())
-    return found
-
-
-def trained_part(name, labels):
-    """The part of a dataset to pre-train on: "train" with labels where the other has none, as that
-    of STL-10."""
-    part = DATASETS[name].unlabelled
-    return "train" if labels and part == "unlabeled" else part
+    run.note(made=tensors_digest(without_head(backbone_of(network).state_dict())))
 
 
 def make_job(args, method, network, stem, size, split, device, probe):
@@ -95,7 +79,8 @@ def make_job(args, method, network, stem, size, split, device, probe):
         objective=method.objective(args), names=("loss", method.ACCURACY),
         amp=utils.choose_amp(args.amp, device),
         facts={"classes": list(split.classes), "trained_as": trained_as,
-               "data": {"pretrain": images_digest(split)}})
+               "seen": to_state(seen(split, split.rows))},
+        duplicates={})
 
 
 def backbone_of(network):
@@ -108,7 +93,7 @@ def make_probe(args, split, size, device):
     where no images are left whose labels are not trained on."""
     if not args.knn_every:
         return None
-    split = probed(args, split, size)
+    split = open_probed(args, split, settings.KNN_IMAGES)
     if len(split.rows) and not split.labelled:
         return None
     dataset = DATASETS[args.data]
@@ -119,24 +104,6 @@ def make_probe(args, split, size, device):
               f"({len(split.rows)}) have labels that are not trained on; name others with "
               "--knn-data", flush=True)
     return probe
-
-
-def probed(args, split, size):
-    """The images for the kNN accuracy. Those whose labels are trained on would tell what is known
-    by heart: with labels it is another part of the dataset (the digits 5-9), or what the sample
-    leaves out. Args: split: what is trained on."""
-    labels, name = PRETRAININGS[args.model_type].labels, args.knn_data or args.data
-    options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
-               "store_dir": args.store_dir}
-    part = trained_part(args.data, labels)
-    if name != args.data or part == "unlabeled" or labels and part != "train":
-        return load_split(name, "train", args.data_dir, stored_size(name, size), **options)
-    if not labels:
-        return split
-    ratio = min(1.0, args.sample_ratio + settings.KNN_IMAGES / len(split.labels))
-    more = load_split(name, part, args.data_dir, args.store_size or size, ratio, args.seed,
-                      **options)
-    return more._replace(rows=np.setdiff1d(more.rows, split.rows))
 
 
 def show_views(run, dataset):

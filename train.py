@@ -9,21 +9,24 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS, hold_out, images_digest, load_split, stored_size, stratified
+from data.datasets import DATASETS
+from data.sampling import stratified
 from functions import (CRITERIA, MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict,
-                       read_weights, with_classifier)
+                       with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
-from records.names import printable
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
+from supervised_pretrained.start import read_weights
 from training.command_line import check_batch_size, parse_train, trains_batch_norm
+from training.copies import count_duplicates
 from training.features import extract_features, kept_features
+from training.identity import name_of, of_training, start_of
+from training.images import open_labelled, say_unchosen
 from training.loop import Job, Run
 from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
-CLASSES_NAMED = 5  # in a line
 
 
 def main(argv=None):
@@ -35,22 +38,28 @@ def main(argv=None):
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
     weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
                            args.mean, args.std)
-    train, test, positions = load(args, weights.image_size)
-    torch.manual_seed(args.seed)  # of the weights; order and augmentation have streams of their own
-    backbone = with_classifier(kind, args.arch, len(train.classes), weights)
-    backbone.model.to(device, memory_format=torch.channels_last)
-    place = claim(args, run_name(args, backbone))
-    make_task = frozen_task if kind.frozen else whole_task
-    task = make_task(args, backbone, train, test, positions, device)
+    images = open_labelled(args, weights.image_size)
+    say_unchosen(images)
+    start = start_of(kind, args.data, args.arch, path, weights)
+    identity = of_training(args, start, images)
+    place = claim(args, identity, name_of(args, identity, start.usual))
+    if place is None:
+        return
+    check_batch_size(args, len(images.positions["train"]), distributed.world(),
+                     trains_batch_norm(args))
+    seen, found = count_duplicates(args, images, weights)
 
-    data = {part: images_digest(train, found) for part, found in positions.items()}
-    data["test"] = images_digest(test)
-    run = Run(make_job(args, backbone, task, train.classes, data), args, place)
-    print(f"{args.model_type} on {len(positions['train'])} images of {args.data} at "
+    torch.manual_seed(args.seed)  # of the weights; all else has streams of its own
+    backbone = with_classifier(kind, args.arch, len(images.train.classes), weights)
+    backbone.model.to(device, memory_format=torch.channels_last)
+    make_task = frozen_task if kind.frozen else whole_task
+    task = make_task(args, backbone, images, device)
+    run = Run(make_job(args, backbone, task, images.train.classes, seen, found), args, place)
+    print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
           f"{run.steps} steps", flush=True)
     row = run.train()
-    show(run, task, test, backbone, row)
+    show(run, task, images.test, backbone, row)
 
 
 def find_pretrained(args, kind):
@@ -66,39 +75,6 @@ def find_pretrained(args, kind):
                                 "or name one with --pretrained-model-path")
     print(f"starting from {path}")
     return path
-
-
-def load(args, image_size):
-    """Open the labelled images.
-
-    Args: image_size: px a side that the network sees.
-    Returns: (training Split, test Split, {"train", "val": int64 positions in the training rows}).
-    """
-    options = {"workers": args.workers, "max_bad_images": args.max_bad_images,
-               "store_dir": args.store_dir}
-    size = stored_size(args.data, image_size)
-    train = load_split(args.data, "train", args.data_dir, size, **options)
-    if not train.labelled:
-        raise ValueError(f"--data {args.data} has no labels: <class> folders are needed in "
-                         f"{args.data_dir}/train")
-    test = load_split(args.data, "test", args.data_dir, size, **options)
-    labels = train.labels[train.rows]
-    kept, held_out = hold_out(labels, args.val_ratio, args.seed)
-    if args.val_ratio:
-        say_unchosen(train.classes, labels[held_out])
-    kept = kept[stratified(labels[kept], args.label_ratio, args.seed)]
-    check_batch_size(args, len(kept), distributed.world(), trains_batch_norm(args))
-    return train, test, {"train": kept, "val": held_out}
-
-
-def say_unchosen(classes, labels):
-    """Name the classes that validation has no image of. Args: labels: of its images."""
-    lacking = [name for k, name in enumerate(classes) if k not in labels]
-    if lacking:
-        names = ", ".join(map(printable, lacking[:CLASSES_NAMED]))
-        names += ", ..." if len(lacking) > CLASSES_NAMED else ""
-        print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
-              f"too few to hold one out: {names}", flush=True)
 
 
 class Task(NamedTuple):
@@ -126,8 +102,9 @@ class Task(NamedTuple):
         return predict(self.trained, self.batches[part], self.view, self.amp)
 
 
-def whole_task(args, backbone, train, test, positions, device):
-    """Train the whole network on images."""
+def whole_task(args, backbone, found, device):
+    """Train the whole network on images. Args: found: training.images.Labelled."""
+    train, test, positions = found
     size, images = settings.EVAL_BATCH_SIZE, (train.images, train.labels)
     rows = {part: train.rows[found] for part, found in positions.items()}
     batches = {"train": Batches(*images, args.batch_size, device, rows["train"],
@@ -143,8 +120,9 @@ def whole_task(args, backbone, train, test, positions, device):
     return Task(backbone.model, batches, view, amp, features)
 
 
-def frozen_task(args, backbone, train, test, positions, device):
+def frozen_task(args, backbone, found, device):
     """Train the classifier on features that the frozen backbone gives once."""
+    train, test, positions = found
     amp, started = utils.choose_amp(args.amp, device), time.perf_counter()
     folder = args.output_dir / "checkpoint" / "features"
 
@@ -164,8 +142,8 @@ def frozen_task(args, backbone, train, test, positions, device):
                 lambda positions: torch.from_numpy(tested[0][positions]))
 
 
-def make_job(args, backbone, task, classes, data):
-    """What the loop needs to know of a task. Args: data: digest of each part's images."""
+def make_job(args, backbone, task, classes, seen, duplicates):
+    """What the loop needs to know of a task. Args: seen, duplicates: as from count_duplicates."""
     criterion = CRITERIA[args.criterion]()
     smoothed = criterion
     if args.label_smoothing:
@@ -175,16 +153,8 @@ def make_job(args, backbone, task, classes, data):
         network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
         amp=task.amp, objective=classification(smoothed), columns=runs.TRAIN_COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
-        chosen_by="val_accuracy",
-        facts={"classes": list(classes), "trained_as": trained_as, "data": data})
-
-
-def run_name(args, backbone):
-    """The name of the run; dataset and sampling ratio are those of our own pre-training it starts
-    from."""
-    return runs.run_name(args.data, args.optimizer, args.lr, args.batch_size,
-                          backbone.trained_as.get("sample_ratio"), args.label_ratio, args.seed,
-                          backbone.trained_as.get("data"))
+        chosen_by="val_accuracy", duplicates=duplicates,
+        facts={"classes": list(classes), "trained_as": trained_as, "seen": seen})
 
 
 def show(run, task, test, backbone, row):
@@ -203,7 +173,8 @@ def show(run, task, test, backbone, row):
         pictures = _pictures(backbone, test, worst.numpy(), backbone.image_size)
         board.named_images("most_wrong", pictures, *statistics, taken, run.epoch)
 
-    some = stratified(labels.cpu().numpy(), min(1.0, PROJECTED / len(labels)), run.args.seed)
+    share = min(1.0, PROJECTED / len(labels))
+    some = stratified(labels.cpu().numpy(), share, run.args.seed, purpose="shown")
     board.features(task.features(some), [names[k] for k in labels[some]],
                    _pictures(backbone, test, some, THUMBNAIL), *statistics, run.epoch)
     final = {name: value for name, value in row.items() if name.endswith("accuracy")}

@@ -12,95 +12,36 @@ import signal
 import sys
 import textwrap
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from conf import global_settings as settings
+from conf.methods import MODEL_TYPES
+from conf.values import MANY, boolean, milestones, number, path, rgb, utf8_path
 
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
-DIGITS = 100  # of a number on the command line, at most
-# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
-MANY = 10 ** 6  # epochs, images of a batch and the like
-_PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
-          float: re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)}
-
-
-def _number(kind, low, high, open_low=False, open_high=False):
-    """A parser of numbers between two bounds, written as 128, 0.1 or 1e-4: Python's own would also
-    take 1_000, digits of other scripts, blanks, nan and inf."""
-    def parse(text):
-        if not _PLAIN[kind].fullmatch(text) or len(text) > DIGITS:
-            kinds = "a whole number, as 128" if kind is int else "a number, as 0.1 or 1e-4"
-            raise argparse.ArgumentTypeError(f"{text[:DIGITS]!r} is not {kinds}")
-        value = kind(text) + 0  # -0.0 becomes 0.0
-        enough = low < value if open_low else low <= value
-        if not enough or not (value < high if open_high else value <= high):
-            least, most = "above" if open_low else "at least", "below" if open_high else "at most"
-            raise argparse.ArgumentTypeError(f"{text} must be {least} {low} and {most} {high}")
-        return value
-    return parse
-
-
-def _boolean(text):
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
-    return text.lower() == "true"
-
-
-def _milestones(text):
-    found = [_number(float, 0, 1, open_low=True, open_high=True)(part) for part in text.split(",")]
-    if sorted(set(found)) != found:
-        raise argparse.ArgumentTypeError(f"{text} must ascend, as 0.3,0.6,0.8")
-    return found
-
-
-def path(text):
-    """A path as it was typed, but for a `~` at its beginning, which no shell expands after `=`."""
-    return Path(os.path.expanduser(text))
-
-
-def utf8_path(text):
-    """As `path`, for a folder that TensorBoard writes into: it knows file names in UTF-8 alone.
-
-    Raises: argparse.ArgumentTypeError for another name, or one that this locale cannot read.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"{ascii(text)} is not UTF-8; take another name or, where "
-                                         "the locale misreads it, set PYTHONUTF8=1") from None
-    return path(text)
-
-
-def _rgb(low):
-    """Three numbers with commas between, of red, green and blue."""
-    def parse(text):
-        values = [_number(float, low, settings.MOST_INPUT)(part) for part in text.split(",")]
-        if len(values) != 3:
-            raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
-        return values
-    return parse
 
 
 class Flag(NamedTuple):
     """programs: letters of those that take it: P pretrain.py, T train.py, E test.py. options: of
-    argparse. result: whether it changes a number of a run. resumable: whether --resume goes on with
-    another value. shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
+    argparse. result: whether it can change a number of a run, True, False or {flag: value} -> bool.
+    shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
 
     programs: str
     options: dict
-    result: bool
-    resumable: bool
+    result: Callable | bool
     shared: str
 
 
-def _flag(programs, help, result=True, resumable=False, shared="", **options):
-    return Flag(programs, {"help": help, **options}, result, resumable or not result, shared)
+def _flag(programs, help, result=True, shared="", **options):
+    return Flag(programs, {"help": help, **options}, result, shared)
 
 
-_COUNT = _number(int, 1, MANY)
-_RATE = _number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
-_RATIO = _number(float, 0, 1, open_low=True)
+_COUNT = number(int, 1, MANY)
+_RATE = number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
+_RATIO = number(float, 0, 1, open_low=True)
+_SEED = number(int, 0, 2 ** 63 - 1)
 _ALL = "grids run.sh"
+_FROZEN = {name for name, kind in MODEL_TYPES.items() if kind.frozen}
 ARGUMENTS = {
     "model_type": _flag("PTE", "method"),
     "data": _flag("PTE", "dataset"),
@@ -116,69 +57,78 @@ ARGUMENTS = {
     "criterion": _flag("T", "loss", choices=("CrossEntropyLoss", "MultiMarginLoss"),
                        default="CrossEntropyLoss"),
     "batch_size": _flag("PTE", "images in a batch", type=_COUNT, default=128),
-    "epochs": _flag("PT", "passes over the training images", resumable=True, shared="run.sh",
-                    type=_COUNT, default=200),
+    "epochs": _flag("PT", "passes over the training images", shared="run.sh", type=_COUNT,
+                    default=200),
     "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)",
-                           type=_number(float, 0, MANY)),
+                           type=number(float, 0, MANY)),
     "scheduler": _flag("PT", "after the warm-up", choices=("cosine", "milestones", "constant"),
                        default="cosine"),
-    "milestones": _flag("PT", "comma-separated fractions of the run, ascending", type=_milestones,
+    "milestones": _flag("PT", "comma-separated fractions of the run, ascending",
+                        lambda given: given["scheduler"] == "milestones", type=milestones,
                         default=[0.3, 0.6, 0.8]),
-    "weight_decay": _flag("PT", "not on biases and batch-norm", type=_number(float, 0, MANY),
+    "weight_decay": _flag("PT", "not on biases and batch-norm", type=number(float, 0, MANY),
                           default=5e-4),
     "lr_scaling": _flag("PT", "how --lr, then for 256 images, grows with the batch size",
                         choices=("none", "linear", "sqrt"), default="none"),
     "label_smoothing": _flag("T", "of CrossEntropyLoss in training",
-                             type=_number(float, 0, 1, open_high=True), default=0.0),
+                             type=number(float, 0, 1, open_high=True), default=0.0),
     "arch": _flag("PT", "network", shared=_ALL, choices=("resnet18", "resnet34", "resnet50"),
                   default="resnet18"),
     "stem": _flag("PT", "first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
                   "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
-                        type=_number(int, *settings.IMAGE_SIZES)),
+                        type=number(int, *settings.IMAGE_SIZES)),
     "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
-                        "network's input)", type=_number(int, *settings.IMAGE_SIZES)),
+                        "network's input)", type=number(int, *settings.IMAGE_SIZES)),
     "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
-                                   "checkpoint, or the ImageNet weights)", resumable=True,
-                                   type=path),
+                                   "checkpoint, or the ImageNet weights)", False, type=path),
     "mean": _flag("T", "of the network's input, pixels in [0, 1] (default: the weights' or the "
-                  "dataset's)", type=_rgb(-settings.MOST_INPUT), metavar="R,G,B"),
-    "std": _flag("T", "its standard deviation", type=_rgb(settings.LEAST_STD), metavar="R,G,B"),
+                  "dataset's)", type=rgb(-settings.MOST_INPUT), metavar="R,G,B"),
+    "std": _flag("T", "its standard deviation", type=rgb(settings.LEAST_STD), metavar="R,G,B"),
     "sample_ratio": _flag("P", "share of the images, class by class", type=_RATIO, default=1.0),
-    "out_dim": _flag("P", "outputs of the projection head", type=_number(int, 1, 2 ** 16),
+    "out_dim": _flag("P", "outputs of the projection head", type=number(int, 1, 2 ** 16),
                      default=128),
-    "temperature": _flag("P", "of NT-Xent", type=_number(float, 0.001, 1000), default=0.5),
+    "temperature": _flag("P", "of NT-Xent", type=number(float, 0.001, 1000), default=0.5),
     "crop_scale": _flag("P", "smallest share of the image that a crop covers",
-                        type=_number(float, 0.0001, 1), default=0.08),
-    "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none", resumable=True,
-                       type=_number(int, 0, MANY), default=5),
-    "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)"),
+                        type=number(float, 0.0001, 1), default=0.08),
+    "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none",
+                       type=number(int, 0, MANY), default=5),
+    "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)",
+                      lambda given: given["knn_every"] > 0),
     "label_ratio": _flag("T", "share of the labelled images to train on", type=_RATIO, default=1.0),
-    "val_ratio": _flag("T", "share of the training set held out to choose on",
-                       type=_number(float, 0, 0.9), default=0.1),
+    "val_ratio": _flag("PT", "share of the training set held out to choose on; to pre-training it "
+                       "is what later trainings shall hold out", type=number(float, 0, 0.9),
+                       default=0.1),
+    "val_seed": _flag("PT", "seed of what is held out",
+                      lambda given: given["val_ratio"] > 0, type=_SEED, default=0),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
-                           type=_number(int, 0, 1000), default=0),
+                           lambda given: given["model_type"] in _FROZEN,
+                           type=number(int, 0, 1000), default=0),
+    "max_duplicates": _flag("T", "exact copies of pre-training or training images among those to "
+                            "choose or test on before giving up (default: no limit, none where "
+                            "the parts are those of one dataset)", False,
+                            type=number(int, 0, 10 ** 9)),
     "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
-    "seed": _flag("PT", "seed of everything random", shared="run.sh",
-                  type=_number(int, 0, 2 ** 63 - 1), default=0),
+    "seed": _flag("PT", "seed of everything random but what is held out", shared="run.sh",
+                  type=_SEED, default=0),
     "amp": _flag("PTE", "autocast; auto: bf16 where fast", shared=_ALL,
                  choices=("auto", "off", "bf16", "fp16"), default="auto"),
-    "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", resumable=True,
-                     action="store_true"),
+    "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", action="store_true"),
     "micro_batch_size": _flag("PT", "images of a batch, in all processes together, that go through "
                               "the network at once, for batches larger than memory (default: all)",
-                              type=_number(int, 4, MANY)),
+                              lambda given: given["model_type"] not in _FROZEN, type=number(int, 4, MANY)),
     "workers": _flag("PTE", "processes that decode images (default: all cores)", False, shared=_ALL,
-                     type=_number(int, 1, 1024)),
+                     type=number(int, 1, 1024)),
     "max_bad_images": _flag("PTE", "unreadable images to skip before giving up", False, shared=_ALL,
-                            type=_number(int, 0, 10 ** 9), default=0),
+                            type=number(int, 0, 10 ** 9), default=0),
     "checkpoint_minutes": _flag("PT", "minutes between checkpoints inside an epoch", False,
-                                shared=_ALL, type=_number(float, 0, MANY, open_low=True),
+                                shared=_ALL, type=number(float, 0, MANY, open_low=True),
                                 default=10.0),
-    "resume": _flag("PT", "go on from the run's last checkpoint", False, type=_boolean, nargs="?",
+    "resume": _flag("PT", "go on from the run's last checkpoint", False, type=boolean, nargs="?",
                     const=True, default=False),
+    "overwrite": _flag("PT", "make a run anew that is there already", False, action="store_true"),
     "debug": _flag("PTE", "show the traceback of an error", False, action="store_true"),
 }
 

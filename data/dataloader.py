@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from data.store import read_ahead
+from data.streams import rng, stream
 from parallel.distributed import rank, share_of, world
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
@@ -40,7 +41,7 @@ class _Ordered:
         """The order of an epoch: shuffled by (seed, epoch), as the rows lie without a seed."""
         if seed is None:
             return np.arange(len(self.rows))
-        return np.random.default_rng((seed, epoch)).permutation(len(self.rows))
+        return rng("order", seed, epoch).permutation(len(self.rows))
 
     def steps(self, order, first_step=0):
         """The part of an order that each step takes, from first_step on."""
@@ -134,7 +135,7 @@ class FeatureBatches(_Ordered):
         those of view 0."""
         order, views = self.order(seed, epoch), None
         if seed is not None and len(self.features) > 1:
-            random = np.random.default_rng((seed, epoch, 1))
+            random = rng("views", seed, epoch)
             views = random.integers(len(self.features), size=self.features.shape[1])
             views = torch.from_numpy(views).to(self.device)
         steps = self.steps(order, first_step)
@@ -151,11 +152,12 @@ class FeatureBatches(_Ordered):
 
 
 def generator(*numbers):
-    """A random generator whose stream depends on the numbers alone, e.g. (seed, epoch, step).
+    """A random generator of augmentation that depends on the numbers alone, e.g. (seed, epoch,
+    step).
 
     It lives on the CPU, so that a GPU sees the same augmentation.
     """
-    seed = int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    seed = int(stream("augmentation", *numbers).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator().manual_seed(seed)
 
 

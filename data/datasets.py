@@ -14,7 +14,10 @@ from data.imagenet_tar import TarSource
 from data.layout import alike, check_below, check_classes, split_folder, without_labels
 from data.listing import class_folders
 from data.sources import ArraySource, FolderSource
+from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out is looked for here
 from data.store import open_store
+from data.store_files import checksum, file_contents
+from data.streams import rng
 from records.names import printable
 
 
@@ -64,13 +67,15 @@ IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 class Split(NamedTuple):
     """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by
     label; rows: int64 (M,), those of the N images that belong to the split; checksums: int64 (N,),
-    crc32 of each image's bytes."""
+    data.store_files.checksum of each image; contents: int64 (N,), of each image's file whatever
+    size it is stored at, -1 where that is not known."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple
     rows: np.ndarray
     checksums: np.ndarray
+    contents: np.ndarray
 
     @property
     def labelled(self):
@@ -79,13 +84,14 @@ class Split(NamedTuple):
 
 
 def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0,
-               store_dir=None, labels=None):
+               store_dir=None, labels=None, left_out=None):
     """Open one split of a dataset, decoding it into the store at its first use.
 
     Args:
         name: a key of DATASETS. split: "pretrain" (what pre-training reads), "train" or "test".
         size: px a side of the stored images (see `stored_size`), None for the dataset's own.
-        ratio: share of the images in (0, 1]; see `stratified`.
+        ratio: share of the images in (0, 1], class by class. left_out: as for data.sampling.sample;
+            only of the part "train".
         store_dir: folder for the store, None for the one in data_dir.
         labels: whether they are needed, None for all splits but "pretrain".
     Returns: Split.
@@ -97,6 +103,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     size = size or dataset.image_size
     if name == "digits":
         return _digits(split, size, ratio, seed)
+    left_out = left_out if split == "train" else None
     if data_dir.exists() and not data_dir.is_dir():
         raise NotADirectoryError(f"{printable(data_dir)}: a file; --data-dir names the folder that "
                                  "holds the datasets")
@@ -104,12 +111,13 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     make_source, watched = _locate(name, split, data_dir, labels, stores)
     folder = stores / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, watched=watched, workers=workers,
-                       rows=lambda labels: stratified(labels, ratio, seed),
+                       rows=lambda labels: sample(labels, ratio, seed, left_out),
                        max_bad_images=max_bad_images)
-    wanted = stratified(store.labels, ratio, seed)
+    wanted = sample(store.labels, ratio, seed, left_out)
     rows = wanted[store.present[wanted]]
     _check_what_is_left(store, wanted, rows, folder, labels)
-    return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums)
+    return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums,
+                 file_contents(folder))
 
 
 def _check_what_is_left(store, wanted, rows, folder, labels):
@@ -147,23 +155,6 @@ def _stores(data_dir, store_dir):
     return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
-def stratified(labels, ratio, seed, spared=0):
-    """Pick a share of every class: seeded, and a smaller ratio's rows are among a larger one's.
-
-    Args: labels: int64 (N,). ratio: in (0, 1]; at least one image of every class is picked.
-        spared: so many images of every class are not, whatever the ratio.
-    Returns: int64 row numbers, ascending.
-    """
-    if ratio == 1 and not spared:
-        return np.arange(len(labels))
-    order = np.random.default_rng(seed).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within each
-    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-    place = np.arange(len(labels)) - np.repeat(starts, counts)
-    kept = np.minimum(np.maximum(1, np.round(counts * ratio)), counts - spared).astype(int)
-    return np.sort(order[place < np.repeat(kept, counts)])
-
-
 def _digits(split, size, ratio, seed):
     """scikit-learn's 1797 scanned digits: 0-4 to pre-train on, 5-9 with few labels for the task."""
     from PIL import Image
@@ -176,14 +167,15 @@ def _digits(split, size, ratio, seed):
     rows = np.arange(len(labels))
     if split != "pretrain":
         # drawn at random, since the file is ordered by writer
-        order = np.random.default_rng(0).permutation(len(labels))
+        order = rng("digits", 0).permutation(len(labels))
         few = np.concatenate([order[labels[order] == k][:DIGITS_TRAIN_PER_CLASS] for k in range(5)])
         rows = np.flatnonzero(np.isin(rows, few) == (split == "train"))
     grey = [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in grey]
     scaled = [image.resize((size, size), Image.Resampling.BICUBIC) for image in grey]
     images = np.repeat(np.stack(scaled)[..., None], 3, axis=3)
-    checksums = np.array([zlib.crc32(image) for image in images])
-    return Split(images, labels, classes, rows[stratified(labels[rows], ratio, seed)], checksums)
+    checksums = np.array([checksum(image) for image in images])
+    rows = rows[stratified(labels[rows], ratio, seed)]
+    return Split(images, labels, classes, rows, checksums, np.full(len(labels), -1))
 
 
 def _locate(name, split, data_dir, labels, stores):
@@ -274,15 +266,3 @@ def _torchvision(name, split, data_dir):
                                 f"({error}); put {dataset.archive}, or {name}/train and "
                                 f"{name}/test, there") from error
     return ArraySource(*found)
-
-
-def hold_out(labels, ratio, seed):
-    """Split rows into a training and a validation part, class by class; each class keeps at least
-    one row to train on.
-
-    Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
-    """
-    if ratio == 0:
-        return np.arange(len(labels)), np.arange(0)
-    validation = stratified(labels, ratio, seed, spared=1)
-    return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import warnings
-import zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data.sources import decode_and_scale
-from data.store_files import BAD, writing
+from data.store_files import BAD, checksum, writing
 from records.names import printable
 
 CHUNK_ROWS = 256
@@ -119,7 +118,7 @@ def _pack_chunk(rows):
         try:
             image, scale = decode_and_scale(source, row, size)
             image = np.ascontiguousarray(image)
-            checks[k] = zlib.crc32(image)
+            checks[k] = checksum(image)
             scales.update([scale] if scale else ())
         except ValueError as error:
             image = np.zeros((size, size, 3), dtype=np.uint8)

@@ -38,7 +38,7 @@ def _mismatches(images, checksums, rows, workers):
     images = np.asarray(images)  # a plain view is indexed faster than a memory map
 
     def check(chunk):
-        return [row for row in chunk.tolist() if zlib.crc32(images[row]) != checksums[row]]
+        return [row for row in chunk.tolist() if files.checksum(images[row]) != checksums[row]]
 
     with ThreadPoolExecutor(workers) as pool:
         return [row for found in pool.map(check, split(rows, CHUNK_ROWS)) for row in found]

@@ -42,7 +42,7 @@ def make_cells(data, options, caller):
     for name in [name for name in PRETRAININGS if name in rows]:
         words = ("--model_type", name, *rows[name], *both)
         found = parse_pretrain(words)
-        sources[name] = Cell("pretrain.py", words, found, found.sample_ratio)
+        sources[name] = Cell("pretrain.py", words, found)
     return [*sources.values(), *(_cell(name, kind, data, rows.get(name, []), options, sources)
                                  for name, kind in MODEL_TYPES.items())]
 
@@ -59,8 +59,7 @@ def _cell(name, kind, data, row, options, sources):
     source = sources.get(kind.pretraining)
     weights = ["--pretrained-model-path", str(source.folder / "last.pth")] if source else []
     words = ("--model-type", name, "--data", data, *row, *weights, *options)
-    more = (source.ratio, source, source.args.data) if source else ()
-    return Cell("train.py", words, parse_train(words), *more)
+    return Cell("train.py", words, parse_train(words), source)
 
 
 def commands(cells):

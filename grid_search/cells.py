@@ -1,17 +1,22 @@
 """The cells of a grid: their commands, the files they leave, and how far they have come."""
 
+import contextlib
+import itertools
+import json
 import shlex
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from records import results
-from records.runs import check_resume, run_name
-from training.command_line import parse_pretrain, parse_train
+from records.runs import differences, identity_of
+from training import identity
+from training.command_line import effective, parse_pretrain, parse_train
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
@@ -21,24 +26,52 @@ PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
 class Cell:
     """One run of a program.
 
-    program: a key of PROGRAMS. options: its command line; args: the same, parsed. ratio: the sample
-    ratio in its name, or None. source: the Cell that pre-trains its weights, or None.
-    pretrained_on: the dataset of those weights, or None.
+    program: a key of PROGRAMS. options: its command line; args: the same, parsed. source: the Cell
+    that pre-trains its weights, or None.
     """
 
     program: str
     options: tuple
     args: Namespace
-    ratio: float | None = None
     source: "Cell | None" = None
-    pretrained_on: str | None = None
+
+    @property
+    def pretraining(self):
+        return self.program == "pretrain.py"
+
+    @cached_property
+    def identity(self):
+        """What the run is made from: opens its images, and reads the weights it starts from.
+
+        Raises: OSError, ValueError where they are wrong or missing.
+        """
+        with contextlib.redirect_stdout(sys.stderr):  # the plan is on standard output
+            if self.pretraining:
+                return identity.of_pretraining(self.args)
+            return identity.of_training(self.args, self._start)
+
+    @cached_property
+    def _start(self):
+        return self.source.leads_to(self.args) if self.source else _start_of(
+            *(getattr(self.args, name) for name in ("model_type", "data", "arch",
+                                                    "pretrained_model_path")))
+
+    @property
+    def known(self):
+        """Whether its weights are there or, where only results were kept, known."""
+        return self.source is None or self.source.state() == "finished" or (
+            self.source.made is not None)
 
     @property
     def name(self):
-        """`<model type>/<run>`, below checkpoint/."""
+        """`<model type>/<run>`, below checkpoint/; without a digest before its weights are
+        there."""
         args = self.args
-        run = run_name(args.data, args.optimizer, args.lr, args.batch_size, self.ratio,
-                             getattr(args, "label_ratio", 1.0), args.seed, self.pretrained_on)
+        if self.known:
+            usual = (identity.pretraining_usual(args) if self.pretraining else self._start.usual)
+            return f"{args.model_type}/{identity.name_of(args, self.identity, usual)}"
+        start = identity.start_from(self.source.args, None, None)
+        run = identity.readable(args, effective(args, start.seen(args)), start)
         return f"{args.model_type}/{run}"
 
     @property
@@ -47,8 +80,23 @@ class Cell:
 
     @property
     def csv(self):
-        prefix = "pretrain_" if self.program == "pretrain.py" else ""
+        prefix = "pretrain_" * self.pretraining
         return self.args.output_dir / "res" / f"{prefix}{self.name.replace('/', '_', 1)}.csv"
+
+    @property
+    def made(self):
+        """Of a finished pre-training, the digest of its weights that its YAML file has, or None."""
+        record = results.read_config(self.csv.with_suffix(".yml"))
+        found, known = record.get("made"), identity_of(record)
+        fits = self.has_results() and known and not differences(known, self.identity)
+        return found if fits and isinstance(found, str) else None
+
+    def leads_to(self, args):
+        """Of a finished pre-training, the Start of a training. Args: args: of that."""
+        weights = self.folder / "last.pth"
+        if weights.is_file():
+            return _start_of(args.model_type, args.data, args.arch, weights)
+        return identity.start_from(self.args, self.identity, self.made)
 
     def command(self, state):
         """The command line that does what is left to do."""
@@ -58,10 +106,7 @@ class Cell:
 
     def rows(self):
         """The whole rows of its CSV; none where there is no such file."""
-        try:
-            return results.read_rows(self.csv, self.program == "pretrain.py")[0]
-        except (OSError, ValueError):
-            return []
+        return results.rows_or_none(self.csv, self.pretraining) or []
 
     def has_results(self):
         """Whether its CSV has the last epoch."""
@@ -71,94 +116,96 @@ class Cell:
     def state(self):
         """How far it has come: "finished", "diverged", "cut off" or "new".
 
-        Raises: ValueError where what lies in its place was made with other settings.
+        Raises: ValueError where images or weights are wrong.
         """
-        rows, weights = self.rows(), self.folder / "last.pth"
-        if rows or weights.is_file():
-            self._check_settings()
+        if not self.known:
+            return "new"
+        try:
+            rows, weights = self.rows(), self.folder / "last.pth"
+        except OSError:  # images or weights are missing, which the program will say
+            return "new"
         if rows and results.diverged(rows[-1]):
             return "diverged"
-        if self.has_results() and (self.program == "train.py" or weights.is_file()):
+        if self.has_results() and (not self.pretraining or weights.is_file()):
             return "finished"
         return "cut off" if weights.is_file() else "new"
 
-    def _check_settings(self):
-        """Raises: ValueError where the same name hides a run of other settings."""
-        old, new = results.read_config(self.folder / "config.yml"), vars(self.args)
-        if not old and self.has_results():  # kept without the weights
-            old = results.read_config(self.csv.with_suffix(".yml"))
-        wrong = [f"--{name.replace('_', '-')} was {old[name]} and is {new[name]}"
-                 for name, same in (("epochs", int), ("pretrained_model_path", _run_of))
-                 if name in old and name in new and same(old[name]) != same(new[name])]
-        try:
-            check_resume({"config": old}, self.args, utils.flags(lambda flag: flag.resumable))
-        except ValueError as error:
-            wrong.append(str(error).split(": ", 1)[-1])
-        if wrong:
-            raise ValueError(f"there are results of other settings ({'; '.join(wrong)}); take "
-                             f"another --output-dir, or delete {self.folder} and {self.csv}")
+
+@lru_cache(maxsize=64)
+def _start_of(model_type, data, arch, path):
+    with contextlib.redirect_stdout(sys.stderr):
+        return identity.start_of(MODEL_TYPES[model_type], data, arch, path)
 
 
-def _run_of(path):
-    """The end of a checkpoint's path that says which it is, wherever the folders were moved."""
-    return path and Path(path).parts[-3:]
-
-
-def make_cells(lines, extra, pretrain_options):
+def make_cells(lines, extra, pretrain_options, vary=()):
     """The cells of a grid.
 
     Args: lines: as common.sh prints them. extra: options of train.py for every cell.
-        pretrain_options: options of pretrain.py.
+        pretrain_options: options of pretrain.py. vary: words: each flag, and behind it its values
+        with commas between.
     Raises: ValueError for lists that make no grid; SystemExit for options that are wrong.
     """
     cells, sources = {}, {}
-    for line in lines:
+    for line, (varied, before) in itertools.product(lines, _variations(vary)):
         ratio, *options = line.split()
+        words = [*options, *extra, *varied]
         if ratio == "-":
-            cell = _plain_cell([*options, *extra])
+            cell = _plain_cell(words, before)
         else:
-            if ratio not in sources:
-                sources[ratio] = _pretraining(ratio, [*options, *extra], pretrain_options)
-            cell = _pretrained_cell(sources[ratio], options, extra)
-        if cells.setdefault(cell.name, cell) is not cell:
+            source = _pretraining(ratio, words, [*pretrain_options, *before])
+            source = sources.setdefault(_key(source), source)
+            cell = _pretrained_cell(source, words)
+        if cells.setdefault(_key(cell), cell) is not cell:
             raise ValueError(f"two cells are the same run {cell.name}: the variables OPTIMIZERS, "
-                             "LRS, BATCH_SIZES, RATIOS and SEEDS make other lists, not options")
+                             "LRS, BATCH_SIZES, RATIOS and SEEDS make other lists, not options; "
+                             "VARY does it for other flags")
     if not cells:
         raise ValueError("no cells: one of the lists is empty")
     return list(cells.values())
 
 
+def _key(cell):
+    """Equal for the same run of the same grid."""
+    args = cell.args
+    seen = {name: getattr(args, name, None) for name in ("image_size", "stem", "mean", "std")}
+    return json.dumps(effective(args, seen)), cell.source
+
+
+def _variations(words):
+    """[(options of train.py, options of pretrain.py)], one for each combination of values."""
+    if len(words) % 2:
+        raise ValueError("VARY: expected flags and their values, as in "
+                         "VARY='--weight-decay 0,1e-4 --image-size 32,64'")
+    axes = []
+    for flag, values in zip(words[::2], words[1::2]):
+        known = utils.ARGUMENTS.get(flag.removeprefix("--").replace("-", "_"))
+        if known is None or not flag.startswith("--"):
+            raise ValueError(f"VARY: {flag} is no flag of train.py or pretrain.py")
+        axes.append([(flag, value, "T" in known.programs) for value in values.split(",")])
+    return [tuple([word for flag, value, training in chosen if training == wanted
+                   for word in (flag, value)] for wanted in (True, False))
+            for chosen in itertools.product(*axes)]
+
+
 def _parse(program, options):
     sys.argv[0] = program  # argparse names it in its errors
     args = PROGRAMS[program](options)
-    if args.resume:
-        raise ValueError("a grid resumes by itself what was cut off; leave out --resume")
+    if args.resume or args.overwrite:
+        raise ValueError("a grid resumes by itself what was cut off, and leaves what is finished; "
+                         "leave out --resume and --overwrite")
     return args
 
 
-def _plain_cell(options):
+def _plain_cell(options, before):
     """A cell without pre-training of its own."""
     args = _parse("train.py", options)
     kind, path = MODEL_TYPES[args.model_type], args.pretrained_model_path
+    if before:
+        raise ValueError(f"VARY: {before[0]} is of pre-training, which this grid has none of: "
+                         "RATIOS is empty")
     if path is None and kind.pretraining and not kind.imagenet:
         raise ValueError("RATIOS is empty: name the checkpoint with --pretrained-model-path")
-    trained_as = {} if path is None else _trained_as(path)
-    return Cell("train.py", tuple(options), args, trained_as.get("sample_ratio"),
-                pretrained_on=trained_as.get("data"))
-
-
-def _trained_as(path):
-    """The settings of a pre-training that name its cells: from its checkpoint or, where only
-    results were kept, from the name of its folder."""
-    if path.is_file():
-        from records import checkpoint  # which imports PyTorch
-        found = checkpoint.read(path).get("trained_as")
-        return found if isinstance(found, dict) else {}
-    try:
-        setting, *_ = results.parse_name("pretrain_" + "_".join(path.parts[-3:-1]))
-    except ValueError:
-        return {}
-    return {"sample_ratio": setting.ratio, "data": setting.data}
+    return Cell("train.py", tuple(options), args)
 
 
 def _pretraining(ratio, options, pretrain_options):
@@ -176,15 +223,13 @@ def _pretraining(ratio, options, pretrain_options):
               for word in (f"--{name.replace('_', '-')}", str(getattr(args, name)))]
     options = ["--model-type", kind.pretraining, "--data", settings.PRETRAINING_DATA, *shared,
                *pretrain_options, "--sample-ratio", ratio]
-    args = _parse("pretrain.py", options)
-    return Cell("pretrain.py", tuple(options), args, args.sample_ratio)
+    return Cell("pretrain.py", tuple(options), _parse("pretrain.py", options))
 
 
-def _pretrained_cell(source, options, extra):
+def _pretrained_cell(source, options):
     """A cell that starts from a pre-training."""
-    options = [*options, "--pretrained-model-path", str(source.folder / "last.pth"), *extra]
-    args = _parse("train.py", options)
-    return Cell("train.py", tuple(options), args, source.ratio, source, source.args.data)
+    options = [*options, "--pretrained-model-path", str(source.folder / "last.pth")]
+    return Cell("train.py", tuple(options), _parse("train.py", options), source)
 
 
 def shown(command):

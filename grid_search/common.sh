@@ -1,5 +1,6 @@
 # Sourced by the five grids: every combination of their lists is a cell, one run of train.py.
 #   OPTIMIZERS LRS BATCH_SIZES RATIOS SEEDS DATA    the lists, each with a default
+#   VARY="--weight-decay 0,1e-4 --image-size 32,64"  every combination of these, too
 #   PRETRAIN_ARGS="--epochs 100"                    options of the pre-training that RATIOS asks for
 #   JOBS=4 DEVICES="cuda:0 cuda:1"                  cells side by side, and where
 #   DRY_RUN=1                                       print what is left to do, a command a line

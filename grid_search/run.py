@@ -72,7 +72,7 @@ class Grid:
         try:
             state = cell.state()
             before = self.outcomes.get(source) or source.state() if source else "finished"
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self._fail(cell, error)
             return True
         if state in ("finished", "diverged"):
@@ -265,8 +265,8 @@ def print_commands(cells):
 def main(argv=None):
     """Read the cells, and print or run what is left to do."""
     extra = sys.argv[1:] if argv is None else argv
-    options = shlex.split(os.environ.get("PRETRAIN_ARGS", ""))
-    sources, cells = choose(make_cells(sys.stdin.read().splitlines(), extra, options))
+    options, vary = (shlex.split(os.environ.get(name, "")) for name in ("PRETRAIN_ARGS", "VARY"))
+    sources, cells = choose(make_cells(sys.stdin.read().splitlines(), extra, options, vary))
     if os.environ.get("DRY_RUN", "0") not in ("", "0"):
         return print_commands([*sources, *cells])
     devices = os.environ.get("DEVICES", "").split()

@@ -97,6 +97,12 @@ def world():
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def meet():
+    """Wait until all processes are here."""
+    if world() > 1:
+        dist.barrier()
+
+
 def restarted():
     """Whether torchrun started the processes again after one had failed."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0

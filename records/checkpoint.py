@@ -1,6 +1,7 @@
 """Checkpoint files: written whole or not at all, found by age, read without running anything."""
 
 import argparse
+import hashlib
 import pathlib
 import re
 import zipfile
@@ -116,6 +117,15 @@ def _needs_code(path, name):
     return (f"{path}: not a PyTorch checkpoint of plain tensors: to load it is to run code "
             f"({name}); if you trust it, make it one with two lines of Python: found = {load}; "
             f"{save}")
+
+
+def tensors_digest(tensors):
+    """Hex digest of tensors by name: of their names, shapes and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def newest(folder, fits=lambda state: True, say=print):

@@ -18,23 +18,30 @@ ROOT = Path(__file__).resolve().parents[1]
 GIT_PLACES = "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"  # set in hooks, of another repository
 
 
-def write_config(paths, args, device):
-    """Write every setting of a run and what made it as YAML, the same into each of the paths.
+def write_config(paths, name, identity, duplicates, args, device):
+    """Write what a run is made from and what made it as YAML, the same into each of the paths.
 
-    Args: args: argparse.Namespace. device: torch.device. Raises: OSError.
+    Args: identity: records.runs.Identity. duplicates: {"part/part": number of copies, None where
+        that is not known}. args: argparse.Namespace. device: torch.device. Raises: OSError.
     """
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-    facts = {"versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
-             "commit": _commit(), "machine": machine(device), "threads": torch.get_num_threads(),
-             "processes": distributed.world(), "command": command()}
+    flags = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    write_facts(paths, {
+        "name": name, **identity.plain(), "duplicates": duplicates, "flags": flags,
+        "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
+        "commit": _commit(), "machine": machine(device), "threads": torch.get_num_threads(),
+        "processes": distributed.world(), "command": command()})
+
+
+def write_facts(paths, facts):
+    """Write a dict as YAML, the same into each of the paths. Raises: OSError."""
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path, encoding="utf-8") as file:
-            yaml.safe_dump({**plain, **facts}, file)
+            yaml.safe_dump(facts, file, sort_keys=False)
 
 
 def command():
-    """The command line of this run without --resume, for a shell."""
+    """The command line of this run without --resume and --overwrite, for a shell."""
     start = ["python"]
     if distributed.world() > 1:
         hosts, processes = (os.environ.get(name, "1")
@@ -47,7 +54,7 @@ def command():
             word = next(more, "")
             if word.lower() in ("", "true", "false"):
                 continue
-        if not word.startswith("--resume="):
+        if not word.startswith("--resume=") and word != "--overwrite":
             words.append(word)
     return shlex.join([*start, *words])
 

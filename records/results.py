@@ -121,6 +121,14 @@ def read_rows(path, pretraining):
     return rows, complaint
 
 
+def rows_or_none(path, pretraining):
+    """The whole rows of a CSV; None where there is no such file, or none in it."""
+    try:
+        return read_rows(path, pretraining)[0]
+    except (OSError, ValueError):
+        return None
+
+
 def read_config(path):
     """The settings in a run's YAML file; {} where it is absent, half-written or something else."""
     try:

@@ -10,11 +10,13 @@ class Pretraining(NamedTuple):
         ACCURACY: the column of its accuracy, or None;
         network(args, stem, classes) -> the module to train, a ResNet or one with a `backbone`;
         objective(args) -> parallel.gradients.Objective.
-    label: its name in tables. labels: whether it reads them.
+    label: its name in tables. flags: those that
+        only some methods read, and this one does. labels: whether it reads them.
     """
 
     module: str
     label: str
+    flags: tuple = ()
     labels: bool = False
 
     def load(self):
@@ -24,9 +26,11 @@ class Pretraining(NamedTuple):
 
 PRETRAININGS = {
     "SelfSupervisedPretraining": Pretraining(
-        "self_supervised_pretrained.simclr", "Self-supervised (SimCLR)"),
+        "self_supervised_pretrained.simclr", "Self-supervised (SimCLR)",
+        flags=("out_dim", "temperature")),
     "VICReg": Pretraining(
-        "self_supervised_pretrained.vicreg", "Self-supervised (VICReg)"),
+        "self_supervised_pretrained.vicreg", "Self-supervised (VICReg)",
+        flags=("out_dim",)),
     "SupervisedPretraining": Pretraining(
         "supervised_pretrained.pretraining", "Supervised", labels=True),
 }

@@ -30,10 +30,12 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def stubbed(tmp_path_factory):
-    """A copy of the code whose programs leave the files of runs without training anything; see stub.py."""
+    """A copy of the code whose programs leave the files of runs without training or reading anything; see stub.py."""
     folder = copy_code(tmp_path_factory.mktemp("stubbed"))
     for name in ("train.py", "pretrain.py"):
         shutil.copy(ROOT / "tests" / "stub.py", folder / name)
+    for name in ("training/images.py", "supervised_pretrained/start.py"):
+        shutil.copy(ROOT / "tests" / "stub_made_from.py", folder / name)
     return folder
 
 

@@ -12,24 +12,24 @@ from pathlib import Path
 import yaml
 
 import utils
-from records import results, runs
+from records import runs
 from records.files import flock
+from training import identity
 from training.command_line import parse_pretrain, parse_train
 
 PRETRAINING = Path(__file__).name == "pretrain.py"
 EPOCH_SECONDS = float(os.environ.get("EPOCH_SECONDS", "0.05"))
 
 
-def name_of(args):
-    """As the programs name it; what a checkpoint was trained as, its path tells."""
-    ratio, data, path = getattr(args, "sample_ratio", None), None, getattr(args, "pretrained_model_path", None)
-    if path:
-        if not path.is_file():
-            raise FileNotFoundError(f"no checkpoint at {path}")
-        source = results.parse_name("pretrain_" + "_".join(path.parts[-3:-1]))[0]
-        ratio, data = source.ratio, source.data
-    return runs.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio, getattr(args, "label_ratio", 1.0),
-                         args.seed, data)
+def identity_of(args):
+    """What the run is made from: settings, and the name of the pre-training that it starts from."""
+    path = getattr(args, "pretrained_model_path", None)
+    if PRETRAINING:
+        return identity.of_pretraining(args), identity.pretraining_usual(args)
+    if path and not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    start = identity.start_of(None, args.data, args.arch, path)
+    return identity.of_training(args, start), start.usual
 
 
 def row_of(epoch, columns, key):
@@ -39,7 +39,9 @@ def row_of(epoch, columns, key):
 
 def main(argv=None):
     args = (parse_pretrain if PRETRAINING else parse_train)(argv)
-    name, columns = name_of(args), runs.PRETRAIN_COLUMNS if PRETRAINING else runs.TRAIN_COLUMNS
+    made_from, usual = identity_of(args)
+    name = identity.name_of(args, made_from, usual)
+    columns = runs.PRETRAIN_COLUMNS if PRETRAINING else runs.TRAIN_COLUMNS
     folder = args.output_dir / "checkpoint" / args.model_type / name
     log = args.output_dir / "res" / f"{'pretrain_' * PRETRAINING}{args.model_type}_{name}.csv"
     last, signals = folder / "last.pth", []
@@ -52,7 +54,7 @@ def main(argv=None):
     done = int(last.read_text()) if args.resume else 0
     for path in (folder / "config.yml", log.with_suffix(".yml")):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump({key: str(v) if isinstance(v, Path) else v for key, v in vars(args).items()}))
+        path.write_text(yaml.safe_dump({**made_from.plain(), "made": name}))
     key = f"{args.model_type} {name}"
     table = runs.CsvLog(log, columns, row_of(done, columns, key) if done else None)
     for epoch in range(done + 1, args.epochs + 1):

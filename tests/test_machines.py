@@ -15,6 +15,7 @@ import train
 import utils
 from data import packing
 from data.datasets import load_split
+from records.runs import Identity
 from records import provenance
 from tests.common import ROOT
 from utils import run as run_program
@@ -29,7 +30,7 @@ def commit_of(folder, monkeypatch, tmp_path, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     path = tmp_path / "config.yml"
-    provenance.write_config([path], Namespace(), torch.device("cpu"))
+    provenance.write_config([path], "", Identity({}, {}), {}, Namespace(), torch.device("cpu"))
     return yaml.safe_load(path.read_text(encoding="utf-8"))["commit"]
 
 

@@ -8,99 +8,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 import utils
 from data.dataloader import FeatureBatches, generator
-from data.datasets import stratified
-from grid_search.cells import Cell
+from data.sampling import stratified
 from records import names, provenance, results, runs
-from training.command_line import parse_pretrain, parse_train
 
-# What a command line can say: a decimal number of up to 15 digits.
-RATE = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 10 ** 15 - 1), st.integers(-20, 3))
-RATIO = st.builds(lambda digits: digits / 10 ** 9, st.integers(1, 10 ** 9))
 NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
-DATA = st.from_regex(r"[a-z][a-z0-9]{0,11}", fullmatch=True)
-RUN = st.tuples(NAME, st.sampled_from(("sgd", "adam", "lars")), RATE, st.integers(1, 10 ** 6),
-                st.none() | RATIO, RATIO, st.integers(0, 2 ** 63), DATA)
-
-
-NAMED = ("data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio", "seed", "source")
-TOLD = {*NAMED, "model_type"}
-PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train}
-BASE = {"pretrain.py": ["--data", "digits"], "train.py": ["--model-type", "SupervisedPretrained"]}
-
-
-@given(RUN)
-def test_a_run_name_tells_its_settings(run):
-    data, optimizer, lr, batch_size, ratio, labels, seed, source = run
-    for prefix in ("", "pretrain_"):
-        setting, found_seed, name = results.parse_name(f"{prefix}Supervised_{runs.run_name(*run)}")
-        source = None if ratio is None or prefix else source
-        assert setting == (bool(prefix), data, labels, "Supervised", optimizer, lr, batch_size, ratio, source)
-        assert found_seed == seed and name == runs.run_name(*run)
-
-
-@given(RUN, RUN)
-def test_two_runs_never_share_a_name(one, other):
-    one, other = ((*run[:-1], run[-1] if run[4] is not None else None) for run in (one, other))  # else not named
-    assert (runs.run_name(*one) == runs.run_name(*other)) == (one == other)
-
-
-def next_to(value):
-    """The nearest other value that a command line can say."""
-    if isinstance(value, float):
-        digits, power = f"{value:.14e}".split("e")
-        return float(f"{int(digits.replace('.', '')) + 1}e{int(power) - 14}")
-    return value + 1 if isinstance(value, int) else f"{value}0"
-
-
-@given(RUN, RUN, st.integers(0, len(NAMED) - 1), st.booleans())
-def test_a_single_other_setting_makes_another_name(one, other, place, near):
-    """Where all but one are the same, the name has to tell that one, to its last digit."""
-    one = one if one[4] is not None else (*one[:4], 0.5, *one[5:])  # a source is named with a ratio only
-    changed = (*one[:place], next_to(one[place]) if near else other[place], *one[place + 1:])
-    assume(changed != one and changed[4] is not None)
-    assert runs.run_name(*one) != runs.run_name(*changed)
-
-
-def test_these_settings_alone_may_change_on_the_way():
-    results_of = utils.flags(lambda flag: flag.result and flag.resumable)
-    assert results_of == ["epochs", "pretrained_model_path", "knn_every", "compile"]
-
-
-def another(name, program):
-    """A value of a flag that is not its default."""
-    default = vars(PARSERS[program](BASE[program]))[name]
-    options = utils.ARGUMENTS[name].options
-    for text in (*options.get("choices", ()), "cifar10", "SupervisedPretraining", "Supervised", "3", "0.25", "0.5,0.6",
-                 "1,2,3", "100"):
-        words = [f"--{name}"] if options.get("action") else [f"--{name}={text}"]
-        try:
-            found = PARSERS[program]([*BASE[program], *words])
-        except SystemExit:
-            continue
-        if vars(found)[name] != default:
-            return found
-    raise AssertionError(f"no other value of {name}")
-
-
-@pytest.mark.parametrize("program, name", [
-    (program, name) for program, letter in (("pretrain.py", "P"), ("train.py", "T"))
-    for name in utils.flags(lambda flag, letter=letter: letter in flag.programs and flag.result)])
-def test_a_run_of_another_setting_has_another_name_or_is_refused(program, name):
-    """What the name does not tell, --resume and the grids compare."""
-    old, new = PARSERS[program](BASE[program]), another(name, program)
-    names = {Cell(program, (), args, getattr(args, "sample_ratio", None)).name for args in (old, new)}
-    resumable = utils.flags(lambda flag: flag.resumable)
-    if len(names) == 1 and name not in resumable:
-        with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} was "):
-            runs.check_resume({"config": runs.plain_config(old)}, new, resumable)
-    assert len(names) == 2 or name not in TOLD
-
-
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
 SHARE = st.floats(0, 1) | st.just("")
 ROWS = st.lists(st.fixed_dictionaries({
@@ -135,23 +51,21 @@ VALUE = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
          | st.lists(st.floats(0, 1), max_size=3))
 
 
-ADDED = ("versions", "commit", "machine", "threads", "processes", "command")  # to the settings
-SETTING = NAME.filter(lambda name: name not in ADDED)
-
-
-@given(st.dictionaries(SETTING, VALUE, max_size=6), st.text("abc/ ü.:#'\"-", min_size=1, max_size=12))
+@given(st.dictionaries(NAME, VALUE, max_size=6), st.text("abc/ ü.:#'\"-", min_size=1, max_size=12))
 def test_a_configuration_comes_back(tmp_path, values, folder):
     path = tmp_path / "config.yml"
-    provenance.write_config([path], argparse.Namespace(**values, data_dir=Path(folder)), torch.device("cpu"))
+    made_from = runs.Identity(values, {"train": "a"})
+    args = argparse.Namespace(**values, data_dir=Path(folder))
+    provenance.write_config([path], "name", made_from, {}, args, torch.device("cpu"))
     found = yaml.safe_load(path.read_text())
-    assert {name: found[name] for name in values} == values
-    assert found["data_dir"] == str(Path(folder))
+    assert found["settings"] == values and found["flags"] == {**values, "data_dir": str(Path(folder))}
+    assert runs.differences(runs.identity_of(found), made_from) == []
     assert not list(tmp_path.glob("*.partial"))
 
 
-NUMBERS = utils.flags(lambda flag: "_number" in getattr(flag.options.get("type"), "__qualname__", ""))
+NUMBERS = utils.flags(lambda flag: "number" in getattr(flag.options.get("type"), "__qualname__", ""))
 WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "store_size", "knn_every", "feature_views", "seed", "micro_batch_size",
-         "workers", "max_bad_images")
+         "workers", "max_bad_images", "val_seed", "max_duplicates")
 
 
 def parsed(name, text):

@@ -9,7 +9,7 @@ import pretrain
 import test as test_program
 import train
 from conf.methods import MODEL_TYPES
-from functions import check_start
+from supervised_pretrained.start import check_start
 from records import checkpoint
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import parse_train

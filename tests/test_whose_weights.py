@@ -11,7 +11,7 @@ import torch
 import test as test_program
 import train
 from conf.methods import MODEL_TYPES
-from functions import check_start
+from supervised_pretrained.start import check_start
 from records import checkpoint
 from supervised.resnet import resnet
 from training.command_line import parse_train

@@ -1,10 +1,15 @@
 """The settings of pretrain.py and train.py, read without PyTorch: grids read them cell by cell."""
 
+from argparse import Namespace
+
 import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS
 from self_supervised_pretrained.registry import PRETRAININGS
+
+VAL_RATIO = utils.ARGUMENTS["val_ratio"].options["default"]
+WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 
 
 def parse_pretrain(argv):
@@ -14,8 +19,10 @@ def parse_pretrain(argv):
         "Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images.",
         "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names},
         model_type="SelfSupervisedPretraining", data=settings.PRETRAINING_DATA, lr=1e-4,
-        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4)
+        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4, val_ratio=None)
     args = parser.parse_args(argv)
+    if args.val_ratio is None:  # ImageNet is there to be pre-trained on
+        args.val_ratio = 0.0 if args.data == settings.PRETRAINING_DATA else VAL_RATIO
     _refuse_contradictions(parser, args, batch_norm=True)
     size = args.image_size or DATASETS[args.data].image_size
     if args.store_size and args.store_size < size:
@@ -44,6 +51,71 @@ def trains_batch_norm(args):
     """Whether the method trains more than a linear classifier, whose loss is a mean over images
     that know nothing of each other: a batch of one image is as good as any there."""
     return not MODEL_TYPES[args.model_type].frozen
+
+
+def trained_part(name, labels):
+    """The part of a dataset to pre-train on: "train" with labels where the other has none, as that
+    of STL-10."""
+    part = DATASETS[name].unlabelled
+    return "train" if labels and part == "unlabeled" else part
+
+
+def pretraining_input(args):
+    """What a pre-training's network sees: dict of image_size (px a side) and stem."""
+    size = args.image_size or DATASETS[args.data].image_size
+    return {"image_size": size,
+            "stem": args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")}
+
+
+def peak_rate(args):
+    """The learning rate for a batch, from one for BASE_BATCH images where --lr-scaling asks for it:
+    linear (Goyal et al. 2017, section 2.1) or sqrt (Krizhevsky 2014, section 5)."""
+    factor = args.batch_size / settings.BASE_BATCH
+    return args.lr * {"none": 1, "linear": factor, "sqrt": factor ** 0.5}[args.lr_scaling]
+
+
+def warmup_epochs(args):
+    """Epochs of linear warm-up."""
+    if args.warmup_epochs is not None:
+        return args.warmup_epochs
+    return min(WARMUP_EPOCHS, args.epochs / 10)
+
+
+def effective(args, seen):
+    """{flag: value} of all that can change a number of a run, as it takes effect: equal where runs
+    must be.
+
+    Args: seen: flags of the network's input, which --image-size and the like set or the weights.
+    """
+    given = {**vars(args), **seen, "lr": peak_rate(args), "warmup_epochs": warmup_epochs(args)}
+    if args.micro_batch_size and args.micro_batch_size >= args.batch_size:
+        given["micro_batch_size"] = None  # the whole batch
+    kind = PRETRAININGS.get(args.model_type)
+    idle = {"lr_scaling"}  # is in the rate
+    if kind:
+        given["store_size"] = args.store_size or seen["image_size"]
+        given["knn_every"] = min(args.knn_every, args.epochs)  # due at the last epoch, too
+        given["knn_data"] = args.knn_data or args.data
+        idle |= {flag for row in PRETRAININGS.values() for flag in row.flags} - set(kind.flags)
+        if trained_part(args.data, kind.labels) != "train":
+            given["val_ratio"] = 0.0  # no training holds anything out of it
+    return {name: given[name] for name, flag in utils.ARGUMENTS.items()
+            if name in given and name not in idle
+            and (flag.result(given) if callable(flag.result) else flag.result)}
+
+
+def usual_settings(args, seen):
+    """As `effective`, of a command line that says no more than the method and the dataset.
+
+    Args: seen: what the network sees where no flag says otherwise.
+    """
+    kind = PRETRAININGS.get(args.model_type)
+    words = ["--model-type", args.model_type, "--data", args.data]
+    plain = vars((parse_pretrain if kind else parse_train)(words))
+    given = {"epochs": args.epochs}  # for the warm-up
+    if kind:
+        given["store_size"] = pretraining_input(args)["image_size"]
+    return {**effective(Namespace(**{**plain, **given}), seen), "epochs": plain["epochs"]}
 
 
 def _refuse_contradictions(parser, args, batch_norm):

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 
 from conf import global_settings as settings
 from data.dataloader import Batches, generator
-from data.datasets import stratified
+from data.sampling import stratified
 from functions import autocast, labelled_view
+from records.checkpoint import tensors_digest
 from records.files import locked, whole
+from records.weights import without_head
 
 VERSION = 1
 
@@ -63,11 +65,8 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
 
 def _key(backbone, split, amp, views, seed):
     """A digest of everything that changes features: weights, images, input, precision."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in backbone.model.state_dict().items():
-        if not name.startswith("fc."):
-            digest.update(name.encode() + str(tuple(tensor.shape)).encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy())
+    weights = tensors_digest(without_head(backbone.model.state_dict()))
+    digest = hashlib.blake2b(weights.encode(), digest_size=16)
     digest.update(np.ascontiguousarray(split.checksums[split.rows]))
     facts = (VERSION, backbone.image_size, backbone.mean, backbone.std, amp, views,
              seed if views else 0)
@@ -124,7 +123,8 @@ def knn_probe(split, view, device, amp, seed):
     in a dataset whose classes take turns every fifth image could be of the same one.
     """
     labels = split.labels[split.rows]
-    rows = split.rows[stratified(labels, min(1.0, settings.KNN_IMAGES / max(1, len(labels))), seed)]
+    share = min(1.0, settings.KNN_IMAGES / max(1, len(labels)))
+    rows = split.rows[stratified(labels, share, seed, purpose="probe")]
     rows = rows[np.argsort(split.labels[rows], kind="stable")]
     labels = torch.as_tensor(split.labels[rows], device=device)
     alone = torch.bincount(labels)[labels] == 1  # a query without a neighbour of its class

@@ -14,14 +14,13 @@ import utils
 from conf import global_settings as settings
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from parallel import distributed
-from records import checkpoint, provenance
+from records import checkpoint, provenance, results
 from records.runs import CsvLog, plain_config
 from records.tensorboard_log import TensorBoardLog
-from records.weights import without_head
-from training.optimizers import build_optimizer, learning_rate, scaled_rate
+from training.command_line import peak_rate, warmup_epochs
+from training.optimizers import build_optimizer, learning_rate
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
-WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 PRINT_SECONDS = 1  # between printed lines of shorter epochs
 
 
@@ -31,8 +30,8 @@ class Job(NamedTuple):
     network: saved whole. trained: the part of it that is trained on batches. objective, view: as in
     functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
     accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose highest
-    value makes best.pth, "" for none. facts: what else a checkpoint says; "data": a digest of each
-    part's images. amp: as in functions.autocast.
+    value makes best.pth, "" for none. facts: what else a checkpoint says. duplicates: as of
+    provenance.write_config. amp: as in functions.autocast.
     """
 
     network: torch.nn.Module
@@ -45,6 +44,7 @@ class Job(NamedTuple):
     evaluate: Callable
     chosen_by: str
     facts: dict
+    duplicates: dict
     amp: str
 
 
@@ -52,15 +52,14 @@ class Run:
     """One run: its files, and where it stands.
 
     Args: job: Job. args: settings. place: training.places.Place.
-    Raises: ValueError where the checkpoint to resume began with other images or weights, or its CSV
-        is gone.
+    Raises: ValueError where the CSV of a run to resume is gone.
     """
 
     def __init__(self, job, args, place):
         self.job, self.args, self.place = job, args, place
         self._first = distributed.rank() == 0
         self.device, self.steps = job.batches.device, len(job.batches)
-        self.peak = scaled_rate(args.lr, args.batch_size, args.lr_scaling)
+        self.peak = peak_rate(args)
         self.optimizer = build_optimizer(args.optimizer, job.trained, self.peak, args.weight_decay)
         self.trained = distributed.parallel(job.trained, self.device)
         if args.compile:
@@ -70,9 +69,11 @@ class Run:
         if place.state:
             self._go_on(place.state)
         elif self._first:  # what an earlier run left would pass for this one's
-            (place.folder / checkpoint.BEST).unlink(missing_ok=True)
+            for name in (checkpoint.LAST, checkpoint.BEST):
+                (place.folder / name).unlink(missing_ok=True)
         if self._first and not place.restarted:
-            provenance.write_config(place.configs, args, self.device)
+            provenance.write_config(place.configs, place.name, place.identity, job.duplicates, args,
+                                    self.device)
         self.log = self.board = distributed.Nothing()
         if self._first:
             self.log = CsvLog(place.csv, job.columns, self.row)
@@ -97,16 +98,19 @@ class Run:
 
     def finish(self, final=()):
         """Close TensorBoard's file, with the settings. Args: final: {name of a figure: number}."""
-        self.board.finish(plain_config(self.args), utils.flags(lambda flag: flag.result),
-                          dict(final))
+        settings_shown = {**plain_config(self.args), **self.place.identity.plain()["settings"]}
+        self.board.finish(settings_shown, list(self.place.identity.settings), dict(final))
+
+    def note(self, **facts):
+        """Add facts to the YAML files of the run."""
+        if self._first:
+            known = results.read_config(self.place.configs[0])
+            provenance.write_facts(self.place.configs, {**known, **facts})
 
     def rate(self, epoch):
         """Learning rate by step of an epoch."""
         args, done = self.args, (epoch - 1) * self.steps
-        warmup_epochs = args.warmup_epochs
-        if warmup_epochs is None:
-            warmup_epochs = min(WARMUP_EPOCHS, args.epochs / 10)
-        total, warmup = args.epochs * self.steps, round(warmup_epochs * self.steps)
+        total, warmup = args.epochs * self.steps, round(warmup_epochs(args) * self.steps)
         return lambda step: learning_rate(done + step, total, self.peak, warmup, args.scheduler,
                                           args.milestones)
 
@@ -204,7 +208,8 @@ class Run:
                 signal.signal(getattr(signal, name), handler)
 
     def _state(self):
-        return {**self.job.facts, "model": self.job.network.state_dict(), "epoch": self.epoch,
+        return {**self.job.facts, "identity": self.place.identity.plain(),
+                "model": self.job.network.state_dict(), "epoch": self.epoch,
                 "optimizer": self.optimizer.state_dict(), "best": self.best, "row": self.row,
                 "scaler": self.scaler.state_dict() if self.scaler else {},
                 "progress": self.progress.plain() if self.progress else {},
@@ -223,38 +228,12 @@ class Run:
             self._unsaved_best = None
 
     def _go_on(self, state):
-        self._check_images(state.get("data"))
-        if self.job.trained is not self.job.network:
-            self._check_frozen(state["model"])
         self.job.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.best, self.row = state["epoch"], state["best"], state["row"]
         self.progress = Progress(**state["progress"]) if state["progress"] else None
-        planned = state["config"]["epochs"]
-        if planned != self.args.epochs and self.args.scheduler != "constant":
-            print(f"the first {self.epoch} epochs followed the {self.args.scheduler} schedule of "
-                  f"{planned} epochs; the rest follows that of {self.args.epochs}")
-
-    def _check_images(self, before):
-        """Raises: ValueError where images or labels are not those that the run began with."""
-        now = self.job.facts["data"]
-        if before is None:
-            print(f"{self.place.last}: does not say which images it was trained on; whether they "
-                  "are these could not be compared", flush=True)
-        elif before != now:
-            parts = [part for part in now if before.get(part) != now[part]]
-            raise ValueError(f"{self.place.folder}: images or labels have changed since the run "
-                             f"began (of {', '.join(parts)}); put them back as they were, or begin "
-                             "anew without --resume")
-
-    def _check_frozen(self, before):
-        """Raises: ValueError where the frozen part is not the one that the run began with."""
-        now = without_head(self.job.network.state_dict())
-        if not all(torch.equal(tensor.cpu(), before[name]) for name, tensor in now.items()):
-            raise ValueError(f"{self.place.folder}: began with other weights than these; name its "
-                             "checkpoint (see config.yml) with --pretrained-model-path")
 
 
 def _line(row):

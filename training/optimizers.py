@@ -27,16 +27,6 @@ def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", m
     return peak
 
 
-def scaled_rate(rate, batch_size, scaling):
-    """The rate for a batch, from one for BASE_BATCH images.
-
-    Args: scaling: "linear" (Goyal et al. 2017, section 2.1), "sqrt" (Krizhevsky 2014, section 5) or
-        "none", where the rate stays as it is.
-    """
-    factor = batch_size / settings.BASE_BATCH
-    return rate * {"none": 1, "linear": factor, "sqrt": math.sqrt(factor)}[scaling]
-
-
 class LARS(torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017): SGD with momentum, where the update u of
     a weight w of more than one dimension is scaled by trust * |w| / |u|, with or without weight

@@ -1,20 +1,20 @@
-"""The place of a run on disk: held by one process, before any long work begins."""
+"""The place of a run on disk: held by one process, before any training begins."""
 
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-import utils
 from parallel import distributed
-from records import checkpoint
+from records import checkpoint, provenance, results
 from records.files import flock, writing
-from records.runs import check_resume
+from records.runs import Identity, differences, identity_of
 
 
 class Place(NamedTuple):
-    """folder: of its checkpoints. csv: its file in res/. board: its folder below runs/. state: the
-    checkpoint to go on from, or None. restarted: whether torchrun's, not --resume, asks for it.
-    lock: an open file, None in all processes but the first."""
+    """identity: of the run. folder: of its checkpoints. csv: its file in res/. board: its folder
+    below runs/. state: the checkpoint to go on from, or None. restarted: whether torchrun's, not
+    --resume, asks for it. lock: an open file, None in all processes but the first."""
 
+    identity: Identity
     folder: Path
     csv: Path
     board: Path
@@ -27,27 +27,76 @@ class Place(NamedTuple):
         return self.folder / checkpoint.LAST
 
     @property
+    def name(self):
+        return self.folder.name
+
+    @property
     def configs(self):
         """Where its settings are written."""
         return self.folder / "config.yml", self.csv.with_suffix(".yml")
 
 
-def claim(args, name, csv_prefix=""):
+def claim(args, identity, name, pretraining=False):
     """Take the place of a run as long as this process lives, and read what it goes on from.
 
-    Raises: ValueError where another process works on the same run, or --resume asks for other
-        settings; FileNotFoundError where there is nothing to resume; OSError.
+    All processes look before the first one begins to write.
+
+    Args: identity: of the run; name: as of records.runs.run_name.
+    Returns: Place; None for a run that is finished, which is said.
+    Raises: ValueError where another process works on the same run, where it is unfinished and
+        neither --resume nor --overwrite asked for; FileNotFoundError where there is nothing to
+        resume; OSError.
     """
     folder = args.output_dir / "checkpoint" / args.model_type / name
-    place = Place(folder, args.output_dir / "res" / f"{csv_prefix}{args.model_type}_{name}.csv",
+    csv = f"{'pretrain_' * pretraining}{args.model_type}_{name}.csv"
+    place = Place(identity, folder, args.output_dir / "res" / csv,
                   args.output_dir / "runs" / args.model_type / name, None, False,
                   _lock(folder) if distributed.rank() == 0 else None)
+    found = _look(args, place, pretraining)
+    distributed.meet()
+    return found
+
+
+def _look(args, place, pretraining):
+    """As `claim`, of a place that is taken."""
+    folder, name, identity = place.folder, place.name, place.identity
     again = distributed.restarted() and _newer(place.last, place.configs[0])
-    if not (args.resume or again):
+    if args.overwrite and not again:
         return place
-    state = checkpoint.read(place.last)
-    check_resume(state, args, utils.flags(lambda flag: flag.resumable))
-    return place._replace(state=state, restarted=again)
+    state = checkpoint.read(place.last) if place.last.is_file() else None
+    if state:
+        wrong = differences(identity_of(state.get("identity")) or Identity({}, {}), identity)
+        if wrong:
+            raise ValueError(f"{folder}: holds another run: {'; '.join(wrong)}; move it away")
+    rows = results.rows_or_none(place.csv, pretraining)
+    done = bool(rows) and rows[-1]["epoch"] >= args.epochs and not results.diverged(rows[-1])
+    if done and (state and not checkpoint.unfinished(state) or not state and not pretraining):
+        print(f"{name} is finished, see {place.csv}: left as it is; --overwrite makes it anew",
+              flush=True)
+        return None
+    if args.resume or again:
+        if state is None:
+            raise FileNotFoundError(f"nothing to resume: {_nearest(folder.parent, identity)}")
+        return place._replace(state=state, restarted=again)
+    if state:
+        diverged = rows and results.diverged(rows[-1])
+        how = "diverged" if diverged else checkpoint.unfinished(state) or "unfinished"
+        raise ValueError(f"{folder}: {how}; go on with: {provenance.command()} --resume; or begin "
+                         "anew with --overwrite")
+    return place
+
+
+def _nearest(folder, identity):
+    """In words, what sets a run apart from the most similar one in a folder."""
+    found = []
+    for path in sorted(folder.glob("*/config.yml")):
+        other = identity_of(results.read_config(path))
+        if other and (path.parent / checkpoint.LAST).is_file():
+            found.append((differences(other, identity), path.parent.name))
+    if not found:
+        return f"no run has begun in {folder}; leave out --resume"
+    wrong, name = min(found, key=lambda item: len(item[0]))
+    return f"no run in {folder} is this one; the nearest, {name}, is another: {'; '.join(wrong)}"
 
 
 def _newer(path, other):

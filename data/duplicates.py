@@ -1,0 +1,52 @@
+"""Exact copies of pictures: known by the bytes of their files, or by their pixels where two stores
+hold them at the same size. PyTorch is imported where a checkpoint keeps what was seen."""
+
+import numpy as np
+
+
+def seen(split, rows):
+    """What tells the images of some rows of a Split from others.
+
+    Args: rows: int64, of split.images. Returns: dict: "pixels": {px a side of the stored images:
+        checksums, int64, ascending}; "files": int64, ascending, of those whose files are known.
+    """
+    files = split.contents[rows]
+    return {"pixels": {split.images.shape[1]: np.unique(split.checksums[rows])},
+            "files": np.unique(files[files >= 0])}
+
+
+def merged(one, other):
+    """What was seen of both."""
+    sizes = {**one["pixels"], **other["pixels"]}
+    nothing = np.empty(0, dtype=np.int64)
+    return {"pixels": {size: np.union1d(one["pixels"].get(size, nothing),
+                                        other["pixels"].get(size, nothing)) for size in sizes},
+            "files": np.union1d(one["files"], other["files"])}
+
+
+def copies(split, rows, known):
+    """Which images are copies of some that were seen: bool, one for each of the rows.
+
+    Args: rows: as for `seen`; known: as from it.
+    """
+    same = np.isin(split.checksums[rows], known["pixels"].get(split.images.shape[1], ()))
+    return same | (np.isin(split.contents[rows], known["files"]) & (split.contents[rows] >= 0))
+
+
+def to_state(known):
+    """As a checkpoint keeps it."""
+    import torch
+    return {"pixels": {size: torch.from_numpy(np.array(found))
+                       for size, found in known["pixels"].items()},
+            "files": torch.from_numpy(np.array(known["files"]))}
+
+
+def from_state(state):
+    """As from `seen`, of what a checkpoint keeps; None where it keeps nothing of the kind."""
+    try:
+        pixels = {int(size): found.numpy() for size, found in state["pixels"].items()}
+        found = {"pixels": pixels, "files": state["files"].numpy()}
+    except (TypeError, KeyError, AttributeError, ValueError):
+        return None
+    arrays = [*pixels.values(), found["files"]]
+    return found if all(array.dtype == np.int64 and array.ndim == 1 for array in arrays) else None

@@ -1,0 +1,53 @@
+"""Which rows of a dataset are taken: samples, and what is held out."""
+
+import numpy as np
+
+from data.streams import rng
+
+
+def stratified(labels, ratio, seed, spared=0, purpose="sample"):
+    """Pick a share of every class: seeded, and a smaller ratio's rows are among a larger one's.
+
+    Args: labels: int64 (N,). ratio: in (0, 1]; at least one image of every class is picked.
+        spared: so many images of every class are not, whatever the ratio. purpose: the stream of
+        data.streams that is drawn from.
+    Returns: int64 row numbers, ascending.
+    """
+    if ratio == 1 and not spared:
+        return np.arange(len(labels))
+    order = rng(purpose, seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class by class, at random within each
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(starts, counts)
+    kept = np.minimum(np.maximum(1, np.round(counts * ratio)), counts - spared).astype(int)
+    return np.sort(order[place < np.repeat(kept, counts)])
+
+
+def hold_out(labels, ratio, seed, checksums=None):
+    """Split rows into a training and a validation part, class by class; each class keeps at least
+    one row to train on.
+
+    Args: checksums: int64 (N,) of the images: copies of one picture all go to the training part.
+    Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
+    """
+    rows = np.arange(len(labels))
+    if ratio == 0:
+        return rows, np.arange(0)
+    drawn = stratified(labels, ratio, seed, spared=1, purpose="hold-out")
+    if checksums is not None:
+        drawn = drawn[~np.isin(checksums[drawn], np.delete(checksums, drawn))]
+    return np.setdiff1d(rows, drawn), drawn
+
+
+def sample(labels, ratio, seed, left_out=None):
+    """Rows to pre-train on: a share of every class, of what no training will hold out.
+
+    Args: left_out: (ratio, seed) of `hold_out`, None for nothing. Its rows are left out as they are
+        drawn, with or without copies: images that are not decoded have no checksums yet. What is
+        held out in the end is among them, and has no copy elsewhere.
+    Returns: int64 row numbers, ascending.
+    """
+    if left_out is None or not len(labels) or labels.min() < 0:
+        return stratified(labels, ratio, seed)
+    kept, _ = hold_out(labels, *left_out)
+    return kept[stratified(labels[kept], ratio, seed)]

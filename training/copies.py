@@ -1,0 +1,50 @@
+"""Exact copies of pictures between what a network has learned from and what it is judged by."""
+
+from data.duplicates import copies, from_state, merged, seen, to_state
+
+
+def count_duplicates(args, images, weights):
+    """Count the pictures to choose and to test on that are among those to train on, or among those
+    that the weights were made from. Prints a line for each pair of parts that has some.
+
+    Args: images: training.images.Labelled. weights: supervised_pretrained.start.Weights.
+    Returns: (what the network will have learned from, for its checkpoint; {"part/part": number of
+        copies, None where it is not known which images the weights were made from}).
+    Raises: ValueError for more than --max-duplicates. Without it any number passes, but none
+        between parts of one dataset that this suite has split itself: what a training holds out of
+        the images that a pre-training has seen.
+    """
+    train, test, positions = images
+    parts = {"val": (train, train.rows[positions["val"]]), "test": (test, test.rows)}
+    own = seen(train, train.rows[positions["train"]])
+    known = from_state(weights.seen)
+    found = {f"train/{part}": int(copies(*where, own).sum()) for part, where in parts.items()}
+    if weights.found:
+        found.update({f"pretraining/{part}": None if known is None else
+                      int(copies(*where, known).sum()) for part, where in parts.items()})
+    for pair, number in found.items():
+        if number:
+            one, other = pair.split("/")
+            print(f"duplicates: {number} of {len(parts[other][1])} images of {NAMES[other]} are "
+                  f"exact copies of {NAMES[one]} images", flush=True)
+    _refuse(args, found, weights)
+    learned = own if known is None else merged(own, known)
+    return (to_state(learned) if known is not None or not weights.found else None), found
+
+
+NAMES = {"train": "training", "pretraining": "pre-training", "val": "validation", "test": "the test"}
+
+
+def _refuse(args, found, weights):
+    run, most = (weights.identity or {}).get("run"), args.max_duplicates
+    number = found.get("pretraining/val") or 0
+    if most is None and number and run and run["settings"].get("data") == args.data:
+        raise ValueError(f"{number} images held out to choose on have been pre-trained on, so that "
+                         "validation would tell what is known by heart; pre-train with the same "
+                         "--val-ratio and --val-seed, which leaves them out, or let them pass with "
+                         "--max-duplicates")
+    total = sum(number or 0 for number in found.values())
+    if most is not None and total > most:
+        raise ValueError(f"{total} exact copies between the images to learn from and those to "
+                         f"choose or test on, more than --max-duplicates {most}; take them away, "
+                         "or let more pass")
