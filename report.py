@@ -13,7 +13,7 @@ from records.results import best_of, read_results
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import write_readme
-from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
+from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record, varying
 from utils import path, print_anything
 
 
@@ -71,9 +71,11 @@ def write_report(results, data, out):
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8",
                errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, record(results[0]))
+        rows = [{**record(result), **more} for result, more in
+                zip(sorted(picked, key=order), varying(sorted(picked, key=order)))]
+        writer = csv.DictWriter(file, rows[0] if rows else record(results[0]))
         writer.writeheader()
-        writer.writerows(map(record, sorted(picked, key=order)))
+        writer.writerows(rows)
     text = "\n\n".join(parts) + "\n"
     with whole(out / "results.md", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)

@@ -2,74 +2,59 @@
 
 import fnmatch
 import math
-import re
 import statistics
 import sys
 from typing import NamedTuple
 
 import yaml
 
-from conf import global_settings as settings
 from records.names import printable
-from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
+from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS, identity_of
+from records.setting import Setting, setting_by_name, setting_of
 
-NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
-RUN_NAME = re.compile(
-    r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
-    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
-    rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
-    rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
 CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
-
-
-class Setting(NamedTuple):
-    """What a run varies apart from its seed; `ratio` None means the run name has none.
-    `source`: the dataset that it was pre-trained on, None without a ratio."""
-    pretraining: bool
-    data: str
-    labels: float
-    model_type: str
-    optimizer: str
-    lr: float
-    batch_size: int
-    ratio: float | None
-    source: str | None = None
 
 
 class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
-    `config`: the settings in the YAML file beside it."""
+    `config`: what the YAML file beside it says. `behind`: seeds of the runs that made its
+    weights."""
     setting: Setting
     seed: int
     rows: list
     planned: int
     config: dict
+    behind: tuple = ()
+
+    @property
+    def settings(self):
+        """flag -> value, as far as it is known."""
+        found = self.config.get("settings", self.config)
+        return found if isinstance(found, dict) else {}
 
 
 class Result(NamedTuple):
-    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones."""
+    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones: the mean
+    over pre-trainings of the means over seeds of training, and the deviation over the latter, pooled
+    within each pre-training. `between`: the deviation of the test accuracy between pre-trainings,
+    None with fewer than two."""
     setting: Setting
     runs: list
     chosen: list
     test: tuple
     val: tuple
     status: str
+    between: float | None = None
 
+    @property
+    def seeds(self):
+        """How many seeds of training."""
+        return len({run.seed for run in self.runs})
 
-def parse_name(stem):
-    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
-    match = RUN_NAME.fullmatch(stem)
-    if not match:
-        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
-                         "-bs<batch size>[[-from<dataset>]-ratio<ratio>][-labels<ratio>]"
-                         "[-seed<seed>]")
-    ratio = None if match["ratio"] is None else float(match["ratio"])
-    source = match["source"] or settings.PRETRAINING_DATA
-    source = None if ratio is None or match["pretrain"] else source
-    setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
-                      match["model_type"], match["optimizer"], float(match["lr"]),
-                      int(match["batch_size"]), ratio, source)
-    return setting, int(match["seed"] or 0), match["run"]
+    @property
+    def pretrainings(self):
+        """How many seeds of pre-training; 0 where there is none of ours."""
+        return len({run.behind for run in self.runs} - {()})
 
 
 def parse_row(header, line, columns):
@@ -142,7 +127,8 @@ def read_config(path):
 
 def planned_epochs(config):
     """The `epochs` of a run's settings, or None where they have no such number."""
-    epochs = config.get("epochs")
+    known = config.get("settings", config)
+    epochs = known.get("epochs") if isinstance(known, dict) else None
     return epochs if type(epochs) is int and epochs > 0 else None
 
 
@@ -152,8 +138,13 @@ def read_runs(folder, name_filter="*"):
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
+        config = read_config(path.with_suffix(".yml"))
+        identity, run, behind = identity_of(config), path.stem, ()
         try:
-            setting, seed, run = parse_name(path.stem)
+            if identity:
+                setting, seed, behind = setting_of(identity)
+            else:
+                setting, seed, run = setting_by_name(path.stem, config)
             rows, complaint = read_rows(path, setting.pretraining)
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
@@ -161,10 +152,9 @@ def read_runs(folder, name_filter="*"):
         if complaint:
             print(f"{printable(path)}: {complaint}; used up to epoch {rows[-1]['epoch']}",
                   file=sys.stderr)
-        config = read_config(path.with_suffix(".yml"))
         planned = planned_epochs(config) or planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
-        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config))
+        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind))
     return runs
 
 
@@ -188,8 +178,21 @@ def summarise(setting, runs):
               "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
     worst = min(states, key=("diverged", "unfinished", "done").index)
     share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
-    return Result(setting, runs, chosen, mean_std(written(chosen, "test_accuracy")),
-                  mean_std(written(chosen, "val_accuracy")), worst + share)
+    parts = [[row for run in runs if run.behind == behind for row in [choose_epoch(run.rows)]
+              if row] for behind in dict.fromkeys(run.behind for run in runs)]
+    test, val = (nested([written(part, name) for part in parts])
+                 for name in ("test_accuracy", "val_accuracy"))
+    return Result(setting, runs, chosen, test[:2], val[:2], worst + share, test[2])
+
+
+def nested(parts):
+    """(mean of the means, deviation within, deviation of the means) of lists of numbers, each None
+    where there are too few; empty lists count for nothing."""
+    parts = [part for part in parts if part]
+    means, freedom = [statistics.fmean(part) for part in parts], sum(map(len, parts)) - len(parts)
+    within = [statistics.variance(part) * (len(part) - 1) for part in parts if len(part) > 1]
+    mean, between = mean_std(means)
+    return mean, math.sqrt(sum(within) / freedom) if freedom else None, between
 
 
 def read_results(folder, name_filter="*"):

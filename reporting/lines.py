@@ -110,7 +110,7 @@ def images_per_class(results):
     found = set()
     for result in results:
         total = IMAGES_PER_CLASS.get(result.setting.data)
-        for share in (run.config.get("val_ratio") for run in result.runs):
+        for share in (run.settings.get("val_ratio") for run in result.runs):
             if total is None or not isinstance(share, (int, float)):
                 return None
             kept = total - _share_of(total, share)

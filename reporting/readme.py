@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from records.files import whole
-from records.results import parse_name, read_results, written
+from records.results import read_results, written
 from reporting.figures import draw_best, save
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import methods
@@ -134,7 +134,7 @@ def pretraining_parts(results):
         kind = PRETRAININGS.get(setting.model_type)
         name = kind.label if kind else setting.model_type
         rows.append({"Pre-training": f"{name}, {setting.data}", **cells(result)})
-        probes |= {str(run.config.get("knn_data") or setting.data) for run in result.runs}
+        probes |= {str(run.settings.get("knn_data") or setting.data) for run in result.runs}
     return ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "
             "with labels. k-NN accuracy: of the frozen features, on training images of "
             f"{listing(probes)}.", short_table(rows)]
@@ -172,25 +172,18 @@ def commit(config):
 
 def extents(runs):
     """[("Pre-training" or "Training", datasets, planned epochs, sizes of input)] as sets."""
-    sizes = {run.setting: run.config.get("image_size") for run in runs if run.setting.pretraining}
     found = []
     for word, pretraining in (("Pre-training", True), ("Training", False)):
         some = [run for run in runs if run.setting.pretraining == pretraining]
         if some:
             found.append((word, {run.setting.data for run in some}, {run.planned for run in some},
-                          {input_size(run, sizes) for run in some}))
+                          {input_size(run) for run in some}))
     return found
 
 
-def input_size(run, sizes):
-    """px a side, or "default size" where it is not written. Args: sizes: of the pre-trainings."""
-    size = run.config.get("image_size")
-    if size is None and run.config.get("pretrained_model_path"):
-        parts = Path(str(run.config["pretrained_model_path"])).parts[-3:-1]
-        try:
-            size = sizes.get(parse_name("pretrain_" + "_".join(parts))[0])
-        except ValueError:
-            size = None  # weights from elsewhere
+def input_size(run):
+    """px a side, or "default size" where it is not written."""
+    size = run.settings.get("image_size")
     return size if isinstance(size, int) else "default size"
 
 

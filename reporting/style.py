@@ -59,7 +59,10 @@ def is_partial(result):
 
 
 def from_imagenet(result):
-    """Whether a method's settings name no checkpoint though it can have one: ImageNet weights."""
+    """Whether a method starts from ImageNet weights; runs of an earlier version say so by naming no
+    checkpoint though the method can have one."""
+    if result.setting.varied("pre-training weights") == '"imagenet"':
+        return True
     return bool(look_of(result.setting.model_type).imagenet) and any(
         run.config.get("pretrained_model_path", "") is None for run in result.runs)
 

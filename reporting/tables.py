@@ -1,6 +1,7 @@
 """The tables of a report: results as lines of results.csv and of Markdown."""
 
 import math
+import re
 import statistics
 from urllib.parse import quote
 
@@ -10,7 +11,9 @@ from reporting.style import is_partial, label_of, look_of, methods, other_source
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
-             "set. Accuracies are fractions; ± is the sample standard deviation over seeds.")
+             "set. Accuracies are fractions; ± is the sample standard deviation over seeds of "
+             "training, within each pre-training where there are several; between these it has a "
+             "column of its own.")
 CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
               "the number of seeds in brackets; * marks unfinished training.")
 
@@ -30,11 +33,12 @@ def record(result):
             "batch_size": setting.batch_size, "pretraining_data": setting.source,
             "pretraining_sample_ratio": setting.ratio,
             "test_accuracy": result.test[0], "test_accuracy_std": result.test[1],
+            "test_accuracy_std_between_pretrainings": result.between,
             "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
             "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
             "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
             "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
-            "seeds": len({run.seed for run in result.runs}),
+            "seeds": result.seeds, "pretraining_seeds": result.pretrainings,
             "seconds_per_run": round(statistics.fmean(seconds), 1),
             "status": result.status}
 
@@ -62,20 +66,55 @@ def cells(result):
             "Pre-training sample ratio": ratio_text(setting),
             **{heading: mean_std_text(*mean_std(written(result.chosen, name)))
                for heading, name in measures.items()},
+            **({"Between pre-trainings": f"± {result.between:.4f}"} if result.between is not None
+               else {}),
             "Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
-            "Seeds": f"{values['seeds']}",
+            "Seeds": f"{values['seeds']}" + (f" x {result.pretrainings} pre-trainings"
+                                             if result.pretrainings > 1 else ""),
             "Time per run": clock(values["seconds_per_run"]),
             "Status": result.status}
 
 
 def layout(results):
-    """Results, best test accuracy first, as a Markdown table that is readable as plain text."""
-    return markdown([cells(result) for result in sorted(results, key=order)])
+    """Results, best test accuracy first, as a Markdown table that is readable as plain text, with
+    a column for each setting that differs among rows that would else look alike."""
+    results = sorted(results, key=order)
+    return markdown([{**cells(result), **more}
+                     for result, more in zip(results, varying(results))])
+
+
+def varying(results):
+    """Of each result, a dict heading -> text of what differs in `Setting.rest` among those of its
+    method, and is not said by another column."""
+    names = []
+    for result in results:
+        for other in results:
+            if other.setting.model_type == result.setting.model_type:
+                names += [name for name, _ in set(result.setting.rest) ^ set(other.setting.rest)]
+    names = [name for name in dict.fromkeys(sorted(names)) if name not in UNSAID]
+    return [{heading(name): shown(result.setting.varied(name)) for name in names}
+            for result in results]
+
+
+UNSAID = ("epochs", "warmup_epochs", "pre-training data")  # what other columns say
+
+
+def heading(name):
+    """A setting as the heading of a column."""
+    return name[:1].upper() + name[1:].replace("_", " ")
+
+
+def shown(value):
+    """A setting's JSON as text: of a digest its first digits."""
+    text = "-" if value in (None, "null") else value.strip('"')
+    return text[:8] if re.fullmatch("[0-9a-f]{32}", text) else text
 
 
 def markdown(rows):
-    """Dicts heading -> text as a Markdown table in columns; names in them stay plain text."""
-    rows = [{plain(name): plain(text) for name, text in row.items()} for row in rows]
+    """Dicts heading -> text as a Markdown table in columns, `-` where a row lacks one; names in
+    them stay plain text."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    rows = [{plain(name): plain(row.get(name, "-")) for name in names} for row in rows]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
     return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
