@@ -13,7 +13,8 @@ from records.results import best_of, read_results
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import write_readme
-from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record, varying
+from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain,
+                              record, varying)
 from utils import path, print_anything
 
 

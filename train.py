@@ -39,7 +39,9 @@ def main(argv=None):
     weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
                            args.mean, args.std)
     images = open_labelled(args, weights.image_size)
-    say_unchosen(images)
+    if args.val_ratio:
+        say_unchosen(images.train.classes, images.train.labels[images.train.rows[
+            images.positions["val"]]])
     start = start_of(kind, args.data, args.arch, path, weights)
     identity = of_training(args, start, images)
     place = claim(args, identity, name_of(args, identity, start.usual))

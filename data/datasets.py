@@ -13,8 +13,8 @@ from conf import global_settings as settings
 from data.imagenet_tar import TarSource
 from data.layout import alike, check_below, check_classes, split_folder, without_labels
 from data.listing import class_folders
-from data.sources import ArraySource, FolderSource
 from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out is looked for here
+from data.sources import ArraySource, FolderSource
 from data.store import open_store
 from data.store_files import checksum, file_contents
 from data.streams import rng

@@ -4,6 +4,7 @@ import csv
 import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def run(program, root, *arguments, output="out"):
     """Run a program here on the images in root/data. Returns: its status."""
     common = ["--data-dir", str(root / "data"), "--output-dir", str(root / output)]
     return utils.run(program.main, [*map(str, arguments), *common])
+
+
+def cut_off(monkeypatch, epochs, program, root, *arguments, **options):
+    """As `run`, but SIGTERM ends it after so many epochs."""
+    with monkeypatch.context() as patch:
+        patch.setattr("training.loop.Run._asked", lambda self: signal.SIGTERM if self.epoch >= epochs else None)
+        assert run(program, root, *arguments, **options) == 128 + signal.SIGTERM
 
 
 def rows_of(path, timed=True):

@@ -15,8 +15,8 @@ import train
 import utils
 from data import packing
 from data.datasets import load_split
-from records.runs import Identity
 from records import provenance
+from records.runs import Identity
 from tests.common import ROOT
 from utils import run as run_program
 

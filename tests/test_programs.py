@@ -9,11 +9,13 @@ import torch
 import pretrain
 import test as test_program
 import train
+from data.datasets import load_split
 from functions import MODEL_TYPES
 from records import checkpoint, runs
 from records.weights import find_backbone
-from tests.common import rows_of
+from tests.common import cut_off, rows_of
 from tests.common import run as run_there
+from training.command_line import trained_part
 
 pytestmark = pytest.mark.usefixtures("narrow")
 
@@ -77,6 +79,8 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     check_details(root, model_type, float(best["test_accuracy"]))
 
     assert run(train, root, *arguments) == 0
+    assert rows_of(log) == first, "left as it is"
+    assert run(train, root, *arguments, "--overwrite") == 0
     assert rows_of(log, timed=False) == untimed
 
     if MODEL_TYPES[model_type].pretraining:
@@ -88,14 +92,19 @@ def test_method_end_to_end(pretrained, capsys, model_type):
 
 
 @pytest.mark.parametrize("model_type", ["Supervised", "SelfSupervisedPretrained"])
-def test_resume_equals_an_uninterrupted_run(pretrained, model_type):
+def test_resume_equals_an_uninterrupted_run(pretrained, monkeypatch, capsys, model_type):
     root = pretrained
     arguments = ["--model-type", model_type, *TRAIN, "--scheduler", "constant", *start_from(root, model_type)]
     assert run(train, root, *arguments) == 0
     last, = (root / "checkpoint" / model_type).glob("*/last.pth")
     whole = checkpoint.read(last)["model"]
     shutil.rmtree(last.parent)
-    assert run(train, root, *arguments, "--epochs", "1") == 0
+    log, = (root / "res").glob(f"{model_type}_*.csv")
+    log.unlink()
+    cut_off(monkeypatch, 1, train, root, *arguments, output=".")
+    capsys.readouterr()
+    assert run(train, root, *arguments) == 1
+    assert "unfinished: epoch 1 of 2 is its last; go on with: " in capsys.readouterr().err
     assert run(train, root, *arguments, "--resume") == 0
     parts = checkpoint.read(last)["model"]
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
@@ -109,11 +118,12 @@ def test_newest_pretraining_checkpoint_is_taken(image_folder, capsys, newest):
     ages[newest] = 0
     for seed, age in enumerate(ages):
         assert pretrain_one(image_folder, "SelfSupervisedPretraining", "--seed", seed) == 0
-        path, = image_folder.glob(f"checkpoint/SelfSupervisedPretraining/*ratio1{f'-seed{seed}' * (seed > 0)}/last.pth")
+        paths = sorted(image_folder.glob("checkpoint/SelfSupervisedPretraining/*/last.pth"), key=os.path.getmtime)
+        path = paths[-1]  # before it is made old
         os.utime(path, (1e9 - age, 1e9 - age))
-    paths = {path.parent.name.partition("ratio1")[2]: path
+    paths = {checkpoint.read(path)["config"]["seed"]: path
              for path in image_folder.glob("checkpoint/SelfSupervisedPretraining/*/last.pth")}
-    wanted = paths[["", "-seed1", "-seed2"][newest]]
+    wanted = paths[newest]
     capsys.readouterr()
     assert run(train, image_folder, "--model-type", "SelfSupervisedPretrained", *TRAIN, "--epochs", "1") == 0
     assert f"starting from {wanted}\n" in capsys.readouterr().out and len(paths) == 3
@@ -126,10 +136,10 @@ def test_newest_pretraining_checkpoint_is_taken(image_folder, capsys, newest):
 
 def test_pretrainings_on_two_datasets_leave_two_runs(image_folder):
     for data in ("imagenet", "cifar100"):
-        assert pretrain_one(image_folder, "SelfSupervisedPretraining", "--data", data) == 0
+        assert pretrain_one(image_folder, "SelfSupervisedPretraining", "--data", data, "--val-ratio", "0.2") == 0
         assert run(train, image_folder, "--model-type", "SelfSupervisedPretrained", *TRAIN) == 0
-    assert {path.stem.split("bs7")[1] for path in image_folder.glob("res/SelfSupervisedPretrained_*.csv")} == \
-        {"-ratio1", "-fromcifar100-ratio1"}
+    assert {path.stem.split("bs7")[1].split("-epochs")[0]
+            for path in image_folder.glob("res/SelfSupervisedPretrained_*.csv")} == {"-ratio1", "-fromcifar100-ratio1"}
 
 
 WRONG = {
@@ -226,8 +236,8 @@ def test_a_linear_classifier_learns_from_batches_of_one(pretrained):
 
 def knn_column(root, model_type, data, *arguments):
     assert run(pretrain, root, "--model_type", model_type, "--data", data, "--epochs", "1", "--batch-size", "9",
-               "--image-size", "8", "--knn-every", "1", "--amp", "off", *arguments) == 0
-    log, = (root / "res").glob(f"pretrain_{model_type}_{data}*.csv")
+               "--image-size", "8", "--knn-every", "1", "--amp", "off", "--overwrite", *arguments) == 0
+    log = max((root / "res").glob(f"pretrain_{model_type}_{data}*.csv"), key=os.path.getmtime)
     return rows_of(log)[0]["knn_accuracy"]
 
 
@@ -235,9 +245,9 @@ def test_labels_that_are_trained_on_are_not_asked(image_folder, capsys, monkeypa
     """With labels the kNN accuracy is of images that the sample left out, class by class."""
     probed, make = [], pretrain.knn_probe
     monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
-    trained = pretrain.load_split("cifar100", "train", image_folder / "data", 8, 0.5, 0).rows
+    trained = load_split("cifar100", "train", image_folder / "data", 8, 0.5, 0).rows
     for more in ((), ("--knn-data", "cifar100")):
-        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5", *more) != ""
+        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5", "--val-ratio", "0", *more) != ""
         split = probed.pop()
         assert sorted([*split.rows, *trained]) == list(range(40))
         assert [list(split.labels[split.rows]).count(k) for k in range(4)] == [5] * 4
@@ -246,7 +256,7 @@ def test_labels_that_are_trained_on_are_not_asked(image_folder, capsys, monkeypa
 
 @pytest.mark.parametrize("more", [(), ("--knn-data", "cifar100")])
 def test_where_all_labels_are_trained_on_none_are_asked(image_folder, capsys, more):
-    common = ["SupervisedPretraining", "cifar100", "--sample-ratio", "1"]
+    common = ["SupervisedPretraining", "cifar100", "--sample-ratio", "1", "--val-ratio", "0"]
     assert knn_column(image_folder, *common, *more) == ""
     said = [line for line in capsys.readouterr().out.splitlines() if "kNN" in line]
     assert said == ["no kNN accuracy: too few images of cifar100 (0) have labels that are not trained on; name others "
@@ -267,5 +277,5 @@ def test_the_probe_of_the_digits(image_folder, monkeypatch, model_type, classes)
 
 @pytest.mark.parametrize("name", pretrain.DATASETS)
 def test_no_dataset_is_probed_on_what_labels_train_on(name):
-    part = pretrain.trained_part(name, labels=True)
+    part = trained_part(name, labels=True)
     assert part == ("pretrain" if name == "digits" else "train")

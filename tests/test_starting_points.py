@@ -9,9 +9,9 @@ import pretrain
 import test as test_program
 import train
 from conf.methods import MODEL_TYPES
-from supervised_pretrained.start import check_start
 from records import checkpoint
 from self_supervised_pretrained.registry import PRETRAININGS
+from supervised_pretrained.start import check_start
 from training.command_line import parse_train
 from utils import run as run_program
 
@@ -88,7 +88,6 @@ def test_classes_are_compared_by_name(image_folder, capsys):
 
 
 def test_what_is_tested_is_the_epoch_that_validation_chose(image_folder, capsys):
-    """And a new run leaves nothing of the one before that could pass for its own."""
     arguments = [*TRAIN, "--epochs", "4", "--val-ratio", "0.4", "--scheduler", "constant"]
     assert run(train, image_folder, *arguments) == 0
     with open(next(image_folder.glob("res/*.csv")), newline="") as file:
@@ -99,7 +98,17 @@ def test_what_is_tested_is_the_epoch_that_validation_chose(image_folder, capsys)
     assert f"epoch {best['epoch']} of 4, chosen on validation" in out and f"test accuracy {best['test_accuracy']}," in out
 
     assert run(train, image_folder, *TRAIN, "--epochs", "1", "--val-ratio", "0") == 0
-    assert not list(image_folder.glob(f"checkpoint/*/*/{checkpoint.BEST}"))
+    assert len(list(image_folder.glob(f"checkpoint/*/*/{checkpoint.BEST}"))) == 1, "of the other run"
     capsys.readouterr()
     assert run(test_program, image_folder, "--model-type", "Supervised", "--amp", "off") == 0
     assert "epoch 1 of 1\n" in capsys.readouterr().out
+
+
+def test_a_run_made_anew_leaves_nothing_of_the_one_before(image_folder, monkeypatch):
+    """That could pass for its own: before its first checkpoint there is none."""
+    assert run(train, image_folder, *TRAIN, "--epochs", "4") == 0
+    folder, = image_folder.glob("checkpoint/*/*")
+    assert (folder / checkpoint.BEST).is_file()
+    monkeypatch.setattr("training.loop.train_one_epoch", lambda *_, **__: 1 / 0)
+    assert run(train, image_folder, *TRAIN, "--epochs", "4", "--overwrite") == 1
+    assert not list(folder.glob("*.pth"))

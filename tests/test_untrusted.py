@@ -82,9 +82,9 @@ def test_weights_that_name_a_folder_as_their_dataset(image_folder, capsys):
     assert run(pretrain, image_folder, "--sample-ratio", "1", "--batch-size", "9", "--image-size", "32", "--epochs", "1") == 0
     path, = image_folder.glob("checkpoint/SelfSupervisedPretraining/*/last.pth")
     state = torch.load(path, weights_only=True)
-    state["trained_as"]["data"] = "x/../../../../outside"
-    torch.save(state, path)
     capsys.readouterr()
+    state["identity"]["settings"]["data"] = "x/../../../../outside"
+    torch.save(state, path)
     assert run(train, image_folder, *LINEAR) == 1
     assert "no name of a dataset" in one_line(capsys)
     assert not list(image_folder.glob("**/*outside*"))

@@ -11,9 +11,9 @@ import torch
 import test as test_program
 import train
 from conf.methods import MODEL_TYPES
-from supervised_pretrained.start import check_start
 from records import checkpoint
 from supervised.resnet import resnet
+from supervised_pretrained.start import check_start
 from training.command_line import parse_train
 from utils import run as run_program
 

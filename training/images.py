@@ -48,16 +48,14 @@ def open_labelled(args, image_size):
     return Labelled(train, test, {"train": kept, "val": held_out})
 
 
-def say_unchosen(labelled):
-    """Name the classes that validation has no image of."""
-    train, positions = labelled.train, labelled.positions["val"]
-    held_out = set(train.labels[train.rows[positions]].tolist())
-    lacking = [name for k, name in enumerate(train.classes) if k not in held_out]
-    if lacking and len(positions):
+def say_unchosen(classes, labels):
+    """Name the classes that validation has no image of. Args: labels: of its images."""
+    lacking = [name for k, name in enumerate(classes) if k not in labels]
+    if lacking:
         names = ", ".join(map(printable, lacking[:CLASSES_NAMED]))
         names += ", ..." if len(lacking) > CLASSES_NAMED else ""
-        print(f"validation has no image of {len(lacking)} of {len(train.classes)} classes, which "
-              f"have too few to hold one out: {names}", flush=True)
+        print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
+              f"too few to hold one out: {names}", flush=True)
 
 
 def open_pretraining(args):

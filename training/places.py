@@ -50,8 +50,10 @@ def claim(args, identity, name, pretraining=False):
     folder = args.output_dir / "checkpoint" / args.model_type / name
     csv = f"{'pretrain_' * pretraining}{args.model_type}_{name}.csv"
     place = Place(identity, folder, args.output_dir / "res" / csv,
-                  args.output_dir / "runs" / args.model_type / name, None, False,
-                  _lock(folder) if distributed.rank() == 0 else None)
+                  args.output_dir / "runs" / args.model_type / name, None, False, None)
+    if args.resume and not place.last.is_file() and not place.csv.is_file():  # before any folder
+        raise FileNotFoundError(f"no checkpoint to go on from: {_nearest(folder.parent, identity)}")
+    place = place._replace(lock=_lock(folder) if distributed.rank() == 0 else None)
     found = _look(args, place, pretraining)
     distributed.meet()
     return found
@@ -70,13 +72,15 @@ def _look(args, place, pretraining):
             raise ValueError(f"{folder}: holds another run: {'; '.join(wrong)}; move it away")
     rows = results.rows_or_none(place.csv, pretraining)
     done = bool(rows) and rows[-1]["epoch"] >= args.epochs and not results.diverged(rows[-1])
+    if pretraining:  # "made" is written last
+        done = done and "made" in results.read_config(place.configs[0])
     if done and (state and not checkpoint.unfinished(state) or not state and not pretraining):
         print(f"{name} is finished, see {place.csv}: left as it is; --overwrite makes it anew",
               flush=True)
         return None
     if args.resume or again:
         if state is None:
-            raise FileNotFoundError(f"nothing to resume: {_nearest(folder.parent, identity)}")
+            raise FileNotFoundError(f"no checkpoint to go on from: {_nearest(folder.parent, identity)}")
         return place._replace(state=state, restarted=again)
     if state:
         diverged = rows and results.diverged(rows[-1])

@@ -15,6 +15,7 @@ from data import datasets
 from data.datasets import hold_out, load_split, stratified
 from supervised.resnet import resnet
 from training.command_line import parse_pretrain
+from training.images import open_pretraining
 
 
 def test_sample_ratios_are_nested_and_stratified():
@@ -159,7 +160,7 @@ def test_stl10_has_a_knn_accuracy_from_its_labelled_part(tmp_path, monkeypatch):
     stl10_archive(tmp_path, monkeypatch)
     args = parse_pretrain(["--data", "stl10", "--data-dir", str(tmp_path), "--batch-size", "4",
                            "--sample-ratio", "1"])
-    split = pretrain.load(args, labels=False, size=96)
+    split = open_pretraining(args)
     assert not split.labelled and len(split.rows) == 5
     probe = pretrain.make_probe(args, split, 96, torch.device("cpu"))
     assert 0 <= probe(resnet("resnet18", 3, "7x7")) <= 1

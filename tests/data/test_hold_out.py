@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import train
 from data.datasets import hold_out, stratified
+from training.images import say_unchosen
 
 
 @pytest.mark.parametrize("count, ratio, held", [
@@ -20,12 +20,12 @@ def test_a_class_keeps_an_image_to_train_on(count, ratio, held):
 def test_of_ordinary_classes_the_same_images_as_ever():
     labels = np.repeat(np.arange(3), [10, 25, 500])
     for ratio in (0.01, 0.1, 0.5, 0.9):
-        assert np.array_equal(hold_out(labels, ratio, 7)[1], stratified(labels, ratio, 7))
+        assert np.array_equal(hold_out(labels, ratio, 7)[1], stratified(labels, ratio, 7, purpose="hold-out"))
 
 
 def test_classes_without_a_validation_image_are_named(capsys):
-    train.say_unchosen(("ape", "two\nlines", "cat"), np.array([0, 0, 2]))
+    say_unchosen(("ape", "two\nlines", "cat"), np.array([0, 0, 2]))
     assert capsys.readouterr().out == ("validation has no image of 1 of 3 classes, which have too few to hold "
                                        "one out: two\\nlines\n")
-    train.say_unchosen(("ape", "bee"), np.array([1, 0]))
+    say_unchosen(("ape", "bee"), np.array([1, 0]))
     assert not capsys.readouterr().out

@@ -4,7 +4,6 @@ import json
 import mmap
 import os
 import time
-import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 from data import changes, store, store_files
 from data.sources import ArraySource, FolderSource
 from data.store import read_ahead
+from data.store_files import checksum
 from tests.data.made import SIZE, Opener, coded
 
 
@@ -26,7 +26,7 @@ def test_labels_match_what_the_images_say(opener):
     np.testing.assert_array_equal(opened.images[:, 0, 0, 0], opened.labels)
     np.testing.assert_array_equal(opened.images[:, 0, 0, 1], np.tile(np.arange(8), 3))
     checksums = np.load(opener.folder / "checksums.npy")
-    assert checksums.tolist() == [zlib.crc32(image) for image in np.asarray(opened.images)]
+    assert checksums.tolist() == [checksum(image) for image in np.asarray(opened.images)]
 
 
 def test_second_start_reads_no_file_and_writes_nothing(opener, monkeypatch):

@@ -27,13 +27,14 @@ def torchrun(processes, *words, options=()):
 
 
 def results(folder):
-    """CSV columns that do not depend on the clock, and weights, of every run below a folder."""
+    """CSV columns that do not depend on the clock, and weights, of every run below a folder, by its name without the
+    digest: weights that differ in rounding make other runs."""
     found = {}
     for path in sorted(folder.glob("out/res/*.csv")):
-        found[path.name] = [{name: float(cell or 0) for name, cell in row.items()}
+        found[path.stem[:-9]] = [{name: float(cell or 0) for name, cell in row.items()}
                             for row in rows_of(path, timed=False)]
     for path in sorted(folder.glob("out/checkpoint/*/*/last.pth")):
-        found[str(path.relative_to(folder))] = checkpoint.read(path)["model"]
+        found[f"{path.parent.parent.name}/{path.parent.name[:-9]}"] = checkpoint.read(path)["model"]
     return found
 
 
@@ -123,7 +124,8 @@ def wait_for_epoch(process, epoch):
 @linux
 @pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_a_lost_process_ends_the_run_and_one_process_goes_on(image_folder, narrow, victim):
-    process = start(image_folder, *LONG)
+    epochs = ["--epochs", "60"]
+    process = start(image_folder, *SHORT, *epochs)
     wait_for_epoch(process, 2)
     os.kill(workers(process)[victim], signal.SIGKILL)
     begun = time.monotonic()
@@ -131,18 +133,18 @@ def test_a_lost_process_ends_the_run_and_one_process_goes_on(image_folder, narro
     assert process.returncode == 1 and time.monotonic() - begun < 90
     assert error.count("error: lost one of the 2 processes") <= 1 and "SIGKILL" in error
     before = len(outcome(image_folder)[1])
-    assert before >= 2
+    assert 2 <= before < 60
 
-    assert run(pretrain, image_folder, *SHORT, "--epochs", before + 2, "--resume") == 0
+    assert run(pretrain, image_folder, *SHORT, *epochs, "--resume") == 0
     state, rows = outcome(image_folder)
-    assert state["epoch"] == before + 2 and [row["epoch"] for row in rows] == [str(k + 1) for k in range(before + 2)]
+    assert state["epoch"] == 60 and [row["epoch"] for row in rows] == [str(k + 1) for k in range(60)]
 
 
 @linux
 def test_torchrun_starts_again_from_the_checkpoint(image_folder, narrow):
     """And not from one that an earlier run left."""
-    assert run(pretrain, image_folder, *SHORT, "--epochs", "1") == 0
-    process = start(image_folder, *SHORT, "--epochs", "6", options=["--max-restarts=1"])
+    assert run(pretrain, image_folder, *SHORT, "--epochs", "6") == 0
+    process = start(image_folder, *SHORT, "--epochs", "6", "--overwrite", options=["--max-restarts=1"])
     wait_for_epoch(process, 2)
     os.kill(workers(process)[1], signal.SIGKILL)
     out, error = process.communicate(timeout=240)

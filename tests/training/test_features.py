@@ -143,7 +143,8 @@ def probe_of(labels):
     labels = np.array(labels, dtype=np.int64)
     images = np.zeros((len(labels), 4, 4, 3), np.uint8)
     images[np.arange(len(labels)), ..., labels % 3] = (50 * (labels // 3 + 1))[:, None, None]
-    split = Split(images, labels, tuple("abcde"), np.arange(len(labels)), np.zeros(len(labels), np.int64))
+    split = Split(images, labels, tuple("abcde"), np.arange(len(labels)), np.zeros(len(labels), np.int64),
+                  np.full(len(labels), -1))
     return knn_probe(split, lambda images, *_: images.permute(0, 3, 1, 2).float() - 20, "cpu", "off", 0)
 
 

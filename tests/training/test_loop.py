@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from data.dataloader import FeatureBatches
 from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
 from supervised_pretrained.pretraining import classification
-from tests.common import ROOT, equal, outcome, run
+from tests.common import ROOT, cut_off, equal, outcome, run
 from training import loop
 from training.optimizers import build_optimizer
 
@@ -114,6 +115,7 @@ def test_a_signal_stops_after_the_step_and_the_rest_is_as_without(image_folder, 
     program, arguments = CASES["scratch, SGD"]
     assert run(program, image_folder, *arguments) == 0
     wanted, wanted_rows = outcome(image_folder)
+    shutil.rmtree(image_folder / "out")
     with monkeypatch.context() as patch:
         send_after_step(3, number, patch)
         assert run(program, image_folder, *arguments) == status
@@ -150,9 +152,9 @@ def test_sigusr1_writes_a_checkpoint_and_goes_on(image_folder, monkeypatch):
     assert [(state["epoch"], state["progress"].get("step")) for state in saved] == [(0, 2), (2, None)]
 
 
-def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, capsys):
+def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, monkeypatch, capsys):
     arguments = ["--model-type", "Supervised", *TRAIN]
-    assert run(train, image_folder, *arguments, "--epochs", "1") == 0
+    cut_off(monkeypatch, 1, train, image_folder, *arguments)
     before, _ = outcome(image_folder)
     poison = {**before, "model": {k: v * float("nan") if k == "fc.weight" else v
                                   for k, v in before["model"].items()}}
@@ -238,12 +240,13 @@ def test_two_runs_in_one_folder(image_folder, capsys):
         holder.wait()
 
 
-def test_a_csv_that_lost_rows(image_folder, capsys):
+def test_a_csv_that_lost_rows(image_folder, monkeypatch, capsys):
     arguments = ["--model-type", "Supervised", *TRAIN]
-    assert run(train, image_folder, *arguments) == 0
+    arguments += ["--epochs", "3"]
+    cut_off(monkeypatch, 2, train, image_folder, *arguments)
     log, = image_folder.glob("out/res/*.csv")
     log.write_text(log.read_text().splitlines()[0] + "\n")
-    assert run(train, image_folder, *arguments, "--epochs", "3", "--resume") == 1
+    assert run(train, image_folder, *arguments, "--resume") == 1
     assert "does not hold the epochs 1 to 1" in capsys.readouterr().err
 
 
@@ -258,16 +261,16 @@ def test_a_row_that_was_not_written_comes_from_the_checkpoint(image_folder):
     assert log.read_text() == text
 
 
-def test_a_linear_classifier_goes_on_with_its_own_backbone_only(image_folder, capsys):
+def test_a_linear_classifier_goes_on_with_its_own_backbone_only(image_folder, monkeypatch, capsys):
     """A pre-training made since is the newest, and its features are not those that the run had."""
     def pretrained(seed):
         assert run(pretrain, image_folder, *PRETRAIN, "--epochs", "1", "--seed", str(seed)) == 0
 
     pretrained(0)
     arguments = ["--model-type", "SelfSupervisedPretrained", *TRAIN]
-    assert run(train, image_folder, *arguments, "--epochs", "1") == 0
+    cut_off(monkeypatch, 1, train, image_folder, *arguments)
     config, = image_folder.glob("out/checkpoint/SelfSupervisedPretrained/*/config.yml")
-    path = yaml.safe_load(config.read_text())["pretrained_model_path"]
+    path = yaml.safe_load(config.read_text())["flags"]["pretrained_model_path"]
     pretrained(1)
     capsys.readouterr()
     assert run(train, image_folder, *arguments, "--resume") == 1
@@ -275,10 +278,12 @@ def test_a_linear_classifier_goes_on_with_its_own_backbone_only(image_folder, ca
     assert run(train, image_folder, *arguments, "--resume", "--pretrained-model-path", path) == 0
 
 
-def test_curves_of_a_second_run_replace_the_first(image_folder):
+def test_curves_of_a_second_run_replace_the_first(image_folder, monkeypatch):
     arguments = ["--model-type", "Supervised", *TRAIN]
-    for more in ((), (), ("--resume", "--epochs", "3")):
-        assert run(train, image_folder, *arguments, *more) == 0
+    arguments += ["--epochs", "3"]
+    assert run(train, image_folder, *arguments) == 0
+    cut_off(monkeypatch, 2, train, image_folder, *arguments, "--overwrite")
+    assert run(train, image_folder, *arguments, "--resume") == 0
     folder, = image_folder.glob("out/runs/Supervised/*")
     events = EventAccumulator(str(folder))
     events.Reload()
