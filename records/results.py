@@ -1,75 +1,73 @@
-"""Read the runs in res/: what a file's name says, its whole rows, the epoch validation chose."""
+"""Read the runs in res/: what they were made from, whole rows, the epoch validation chose."""
 
 import fnmatch
 import math
-import re
 import statistics
 import sys
 from typing import NamedTuple
 
-import yaml
-
-from conf import global_settings as settings
 from records.names import printable
 from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
-
-NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
-RUN_NAME = re.compile(
-    r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
-    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
-    rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
-    rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
-CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
+from records.setting import Setting, identify, parse_name, planned_epochs, read_config
 
 
-class Setting(NamedTuple):
-    """What a run varies apart from its seed; `ratio` None means the run name has none.
-    `source`: the dataset that it was pre-trained on, None without a ratio."""
-    pretraining: bool
-    data: str
-    labels: float
-    model_type: str
-    optimizer: str
-    lr: float
-    batch_size: int
-    ratio: float | None
-    source: str | None = None
+__all__ = ["parse_name"]  # for who asks for the results of a name
 
 
 class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
-    `config`: the settings in the YAML file beside it."""
+    `config`: the YAML file beside it. `seed`: a text; `behind`: the seeds of the runs that made its
+    weights, None without such."""
     setting: Setting
-    seed: int
+    seed: str
     rows: list
     planned: int
     config: dict
+    behind: tuple | None = None
+
+
+class Measure(NamedTuple):
+    """A number over the seeds of a setting, each None where there are too few.
+
+    mean: over pre-trainings, of their means over seeds of training. std: sample standard deviation
+    over seeds of training, pooled within pre-trainings. between: that of the pre-trainings' means.
+    """
+    mean: float | None = None
+    std: float | None = None
+    between: float | None = None
+
+    @property
+    def bar(self):
+        """The spread that a figure shows: over pre-trainings where there are several."""
+        return self.std if self.between is None else self.between
 
 
 class Result(NamedTuple):
-    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones."""
+    """All seeds of one setting. `chosen`: of each run its chosen row, or None; `test` and `val`:
+    the accuracies in them; `status`: of the run that went worst."""
     setting: Setting
     runs: list
     chosen: list
-    test: tuple
-    val: tuple
+    test: Measure
+    val: Measure
     status: str
 
+    @property
+    def seeds(self):
+        """How many seeds of training, or of a pre-training itself."""
+        return len({run.seed for run in self.runs})
 
-def parse_name(stem):
-    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
-    match = RUN_NAME.fullmatch(stem)
-    if not match:
-        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
-                         "-bs<batch size>[[-from<dataset>]-ratio<ratio>][-labels<ratio>]"
-                         "[-seed<seed>]")
-    ratio = None if match["ratio"] is None else float(match["ratio"])
-    source = match["source"] or settings.PRETRAINING_DATA
-    source = None if ratio is None or match["pretrain"] else source
-    setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
-                      match["model_type"], match["optimizer"], float(match["lr"]),
-                      int(match["batch_size"]), ratio, source)
-    return setting, int(match["seed"] or 0), match["run"]
+    @property
+    def pretrainings(self):
+        """How many seeds of the pre-training behind it; 0 where none is known."""
+        return len({run.behind for run in self.runs} - {None})
+
+    def measure(self, column):
+        """The Measure of a column in the chosen rows."""
+        groups = {}
+        for run, row in zip(self.runs, self.chosen):
+            groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
+        return measure_of([values for values in groups.values() if values])
 
 
 def parse_row(header, line, columns):
@@ -121,21 +119,12 @@ def read_rows(path, pretraining):
     return rows, complaint
 
 
-def read_config(path):
-    """The settings in a run's YAML file; {} where it is absent, half-written or something else."""
+def rows_or_none(path, pretraining):
+    """The whole rows of a CSV; None where there is no such file, or none in it."""
     try:
-        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
-            return {}
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
-def planned_epochs(config):
-    """The `epochs` of a run's settings, or None where they have no such number."""
-    epochs = config.get("epochs")
-    return epochs if type(epochs) is int and epochs > 0 else None
+        return read_rows(path, pretraining)[0]
+    except (OSError, ValueError):
+        return None
 
 
 def read_runs(folder, name_filter="*"):
@@ -144,19 +133,20 @@ def read_runs(folder, name_filter="*"):
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
+        config = read_config(path.with_suffix(".yml"))
         try:
-            setting, seed, run = parse_name(path.stem)
+            setting, seed, behind, run, doubt = identify(path.stem, config)
             rows, complaint = read_rows(path, setting.pretraining)
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
-        if complaint:
-            print(f"{printable(path)}: {complaint}; used up to epoch {rows[-1]['epoch']}",
-                  file=sys.stderr)
-        config = read_config(path.with_suffix(".yml"))
-        planned = planned_epochs(config) or planned_epochs(read_config(
+        complaint = complaint and f"{complaint}; used up to epoch {rows[-1]['epoch']}"
+        if complaint or doubt:
+            said = "; ".join(filter(None, (complaint, doubt)))
+            print(f"{printable(path)}: {said}", file=sys.stderr)
+        planned = planned_epochs(config) or run and planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
-        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config))
+        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind))
     return runs
 
 
@@ -175,17 +165,27 @@ def choose_epoch(rows):
 
 def summarise(setting, runs):
     """The seeds of one setting as a Result; its status is that of the run that went worst."""
-    chosen = [row for row in (choose_epoch(run.rows) for run in runs) if row]
     states = ["diverged" if any(map(diverged, run.rows)) else
               "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
     worst = min(states, key=("diverged", "unfinished", "done").index)
     share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
-    return Result(setting, runs, chosen, mean_std(written(chosen, "test_accuracy")),
-                  mean_std(written(chosen, "val_accuracy")), worst + share)
+    result = Result(setting, runs, [choose_epoch(run.rows) for run in runs], Measure(), Measure(),
+                    worst + share)
+    return result._replace(test=result.measure("test_accuracy"), val=result.measure("val_accuracy"))
+
+
+def measure_of(groups):
+    """The Measure of values in groups, a list for each pre-training; none of them empty."""
+    means = [statistics.fmean(values) for values in groups]
+    freedom = sum(len(values) - 1 for values in groups)
+    squares = sum((value - mean) ** 2 for values, mean in zip(groups, means) for value in values)
+    return Measure(statistics.fmean(means) if means else None,
+                   math.sqrt(squares / freedom) if freedom else None,
+                   statistics.stdev(means) if len(means) > 1 else None)
 
 
 def read_results(folder, name_filter="*"):
-    """The runs of a folder as Results, in the order of their files."""
+    """The runs of a folder as Results, a Setting each, in the order of their files."""
     by_setting = {}
     for run in read_runs(folder, name_filter):
         by_setting.setdefault(run.setting, []).append(run)
@@ -212,9 +212,9 @@ def best_of(results):
     for model_type in sorted({result.setting.model_type for result in results}):
         able = [result for result in results if result.setting.model_type == model_type
                 and not result.status.startswith("diverged")]
-        judged = [result for result in able if result.val[0] is not None]
+        judged = [result for result in able if result.val.mean is not None]
         if judged:
-            best[model_type] = max(judged, key=lambda result: result.val[0])
+            best[model_type] = max(judged, key=lambda result: result.val.mean)
         elif len(able) == 1:
             best[model_type] = able[0]
     return best
