@@ -5,6 +5,8 @@ import math
 import re
 from typing import NamedTuple
 
+import yaml
+
 from conf import global_settings as settings
 from records.names import printable, short
 
@@ -14,6 +16,7 @@ RUN_NAME = re.compile(
     rf"(?P<run>(?P<data>.+?)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
     rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?(?:-(?P<rest>.+))?)")
+CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
 VALUE_SIGNS = 40  # of a setting in a table; of a longer one the ends and a digest
 LIST_LENGTH = 16  # of a list that is a setting
 DEEPEST = 8  # pre-trainings behind a run
@@ -67,6 +70,17 @@ def parse_name(stem):
                       match["model_type"], match["optimizer"], float(match["lr"]),
                       int(match["batch_size"]), ratio, source, more)
     return setting, int(match["seed"] or 0), match["run"]
+
+
+def read_config(path):
+    """A run's YAML file; {} where it is absent, half-written or something else."""
+    try:
+        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
+            return {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def setting_in(config, name):
