@@ -5,8 +5,8 @@ from reporting.style import ratio_text
 
 DIGITS = 8  # of a digest, at least
 DIGESTS = ("images", "weights digest")  # ends of names of settings that are digests
-HEADINGS = {"lr": "Learning rate", "sample_ratio": "Pre-training sample ratio",
-            "images": "Images (digest)", "test images": "Test images (digest)", "name": "Name"}
+HEADINGS = {"lr": "learning rate", "sample_ratio": "pre-training sample ratio",
+            "images": "images (digest)", "test images": "test images (digest)"}
 SHARED = "optimizer", "lr", "batch_size", "sample_ratio", "epochs", "image_size"  # worth a word
 # What is left out where others tell it: the mean of a method's weights, the kind of pre-training
 FOLLOWS = {"model_type": ("",), "mean": ("", "weights"), "std": ("", "weights"),
@@ -28,8 +28,9 @@ def told(result):
 
 def heading(name):
     """The heading of a column, e.g. `Pre-training crop scale`."""
-    words = name.replace("_", " ")
-    return HEADINGS.get(name, words[:1].upper() + words[1:])
+    last = name.rsplit(BEHIND, 1)[-1]
+    words = name.removesuffix(last) + HEADINGS.get(last, last.replace("_", " "))
+    return words[:1].upper() + words[1:]
 
 
 def apart(results, shown=("model_type",)):
@@ -93,10 +94,11 @@ def shared(results, columns):
     """A line on what all rows have in common and no column tells; "" where that is nothing."""
     rows = [told(result) for result in results]
     words = {"lr": "learning rate {}", "batch_size": "batch size {}", "epochs": "{} epochs",
-             "sample_ratio": "sample ratio {}", "image_size": "{} px"}
+             "sample_ratio": "pre-training sample ratio {}", "image_size": "{} px"}
     parts = []
     for name in SHARED:
         values = {row.get(name) for row in rows}
+        values -= {None} if name == "sample_ratio" else set()  # not all have a pre-training
         if name not in columns and len(values) == 1 and values != {None}:
             parts.append(words.get(name, "{}").format(*values))
     if parts[-1:] == ["1 epochs"]:
