@@ -6,7 +6,8 @@ from reporting.style import ratio_text
 DIGITS = 8  # of a digest, at least
 DIGESTS = ("images", "weights digest")  # ends of names of settings that are digests
 HEADINGS = {"lr": "learning rate", "sample_ratio": "pre-training sample ratio",
-            "images": "images (digest)", "test images": "test images (digest)"}
+            "images": "images (digest)", "test images": "test images (digest)",
+            "record": "settings recorded"}
 SHARED = "optimizer", "lr", "batch_size", "sample_ratio", "epochs", "image_size"  # worth a word
 # What is left out where others tell it: the mean of a method's weights, the kind of pre-training
 FOLLOWS = {"model_type": ("",), "mean": ("", "weights"), "std": ("", "weights"),
@@ -100,15 +101,25 @@ def shared(results, columns):
         values = {row.get(name) for row in rows}
         values -= {None} if name == "sample_ratio" else set()  # not all have a pre-training
         if name not in columns and len(values) == 1 and values != {None}:
-            parts.append(words.get(name, "{}").format(*values))
-    if parts[-1:] == ["1 epochs"]:
-        parts[-1] = "1 epoch"
+            (value,) = values
+            word = "{} epoch" if (name, value) == ("epochs", "1") else words.get(name, "{}")
+            parts.append(word.format(value))
     return f"All rows: {', '.join(parts)}." if parts else ""
 
 
 def names_of(results):
-    """A text for each result that tells it from the others: its method, and what sets it apart."""
-    columns = apart(results)
-    return [", ".join([result.setting.model_type, *(
-        f"{heading(name).lower()} {texts[place]}" for name, texts in columns.items()
-        if texts[place] != "-")]) for place, result in enumerate(results)]
+    """A text for each result that tells it from the others: its method, and what else it takes."""
+    columns, names = apart(results), []
+    for place, result in enumerate(results):
+        method, parts = result.setting.model_type, [result.setting.model_type]
+        alike = {other for other, each in enumerate(results) if each.setting.model_type == method}
+        while len(alike) > 1:
+            kept = {name: {other for other in alike if texts[other] == texts[place]}
+                    for name, texts in columns.items()}
+            best = min(kept, key=lambda name: len(kept[name]), default=None)
+            if best is None or kept[best] == alike:
+                break
+            parts.append(f"{heading(best).lower()} {columns[best][place]}")
+            alike = kept[best]
+        names.append(", ".join(parts))
+    return names

@@ -156,7 +156,7 @@ def copy_notes(results):
                     else f"Copies: whether {kind} images are among the {other} images is not known")
             more = f" and {len(rows) - MOST_NAMES} more" * (len(rows) > MOST_NAMES)
             notes.append(plain(f"{said}: {'; '.join(rows[:MOST_NAMES])}{more}."))
-    return notes
+    return sorted(notes, key=lambda note: note.startswith("Copies: whether"))
 
 
 def markdown(rows):

@@ -41,8 +41,12 @@ def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
 
 
 def settings(command):
+    """What a command says, but for folders: they have moved since, and runs have other names."""
     _, name, *arguments = shlex.split(command)
-    return str({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
+    args = vars({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
+    path = args.pop("pretrained_model_path", None)
+    *_, above, folder = "", "", *args.pop("output_dir").parts
+    return str((args, path and path.parts[-3], folder if above == "recipe" else ""))
 
 
 @pytest.mark.parametrize("script, changes", [
@@ -56,7 +60,7 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
         env=environment(DRY_RUN="1"))
     folders = [STUDY / "recipe" / name / "res" for name in changes] or [STUDY / "res"]
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
-    assert sorted(map(settings, done.stdout.splitlines())) == sorted(map(settings, made))
+    assert set(map(settings, done.stdout.splitlines())) == set(map(settings, made))
 
 
 def test_an_unknown_change_stops_the_script():

@@ -113,12 +113,12 @@ def test_imagenet_weights_are_told_from_our_own_pretraining(study):
 
 
 def test_unfinished_and_diverged_runs_are_marked(study):
-    write(study / "res", f"{LINEAR}-ratio1-seed2", [epoch(0.5, 0.5)], epochs=9)
+    write(study / "res", f"{LINEAR}-ratio1-seed2", [epoch(0.5, 0.5)], epochs=3)
     for ratio in ("0.1", "1"):
         write(study / "res", f"{SIMCLR}-ratio{ratio}", [epoch(0.5, 0.5, train_loss=math.nan)])
     lines = section(study)
     best, by_ratio, _ = row(lines, "Supervised pre-training on the same images, linear")
-    assert best[7] == "1/9" and best[-1] == "unfinished (1 of 3)" and by_ratio[-1].endswith("(3)*")
+    assert "1/3" in best and best[-1] == "unfinished (1 of 3)" and by_ratio[-1].endswith("(3)*")
     best, by_ratio, _ = row(lines, "Self-supervised pre-training, fine-tuned")
     assert best[1] == "-" and best[-1] == "diverged" and by_ratio[1:] == ["-", "diverged", "diverged"]
 
