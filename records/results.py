@@ -10,7 +10,6 @@ from records.names import printable
 from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
 from records.setting import Setting, identify, parse_name, planned_epochs, read_config
 
-
 __all__ = ["parse_name"]  # for who asks for the results of a name
 
 

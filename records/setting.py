@@ -115,7 +115,7 @@ def text(value):
     else:
         found = printable(value)
         if isinstance(value, float):
-            found = min(f"{value:.15g}", repr(value), key=lambda say: (float(say) != value, len(say)))
+            found = f"{value:.15g}" if float(f"{value:.15g}") == value else repr(value)
     if len(found) > VALUE_SIGNS:
         mark = hashlib.sha256(found.encode()).hexdigest()[:8]
         found = f"{short(found, VALUE_SIGNS - 9)} {mark}"

@@ -116,8 +116,9 @@ def names_of(results):
         while len(alike) > 1:
             kept = {name: {other for other in alike if texts[other] == texts[place]}
                     for name, texts in columns.items()}
-            best = min(kept, key=lambda name: len(kept[name]), default=None)
-            if best is None or kept[best] == alike:
+            best = min((name for name in kept if len(kept[name]) < len(alike)), default=None,
+                       key=lambda name: (columns[name][place] == "-", len(kept[name])))
+            if best is None:
                 break
             parts.append(f"{heading(best).lower()} {columns[best][place]}")
             alike = kept[best]

@@ -30,7 +30,7 @@ FIGURES = {"best": (draw_best, "Test accuracy of each method at its best"),
 
 
 def write_readme(path, res):
-    """Bring the results in `res` into the file at `path`, and their figures into figures/ beside it.
+    """Bring the results in `res` into the file at `path`, and its figures into figures/ beside.
 
     Raises: ValueError where the file lacks the two marks, OSError.
     """

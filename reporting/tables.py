@@ -53,7 +53,7 @@ def record(result):
     for name, value in setting.more:
         column = name.replace("pre-training ", "pretraining_").replace(" ", "_")
         found["setting_" * (column in found) + column] = value
-    for part, (kind, _) in COPIES.items():
+    for part in COPIES:
         counts = copies(result, part)
         found[f"copies_{part.replace('/', '_')}"] = None if None in counts else max(counts or [0])
     return found

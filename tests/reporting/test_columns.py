@@ -9,6 +9,7 @@ import report
 from records import results
 from records.setting import text
 from reporting.columns import apart, names_of, shared
+from reporting.figures import grid_panels
 from reporting.tables import cells, copy_notes, layout, order
 from tests.csv_runs import behind, epoch, made_from, write_run
 
@@ -88,10 +89,9 @@ def test_several_pretrainings_have_their_spread_in_a_column(tmp_path):
         write_run(tmp_path, f"{before}{seed}", [epoch(value, value)], made=made_from(LINEAR, behind(before), seed=seed))
     write_run(tmp_path, "scratch", [epoch(0.4, 0.4)], made=made_from())
     lines = cells(results.read_results(tmp_path))
-    assert [lines[0][name] for name in ("Test accuracy", "Test accuracy, ± over pre-trainings", "Seeds", "Pre-trainings")] \
-        == ["0.5600 ± 0.0100", "0.0707", "3", "2"]
-    assert [lines[1][name] for name in ("Test accuracy", "Test accuracy, ± over pre-trainings", "Seeds", "Pre-trainings")] \
-        == ["0.4000", "-", "1", "-"]
+    names = "Test accuracy", "Test accuracy, ± over pre-trainings", "Seeds", "Pre-trainings"
+    assert [lines[0][name] for name in names] == ["0.5600 ± 0.0100", "0.0707", "3", "2"]
+    assert [lines[1][name] for name in names] == ["0.4000", "-", "1", "-"]
 
 
 def test_results_csv_has_every_setting_and_both_numbers_of_seeds(tmp_path, monkeypatch):
@@ -127,3 +127,12 @@ def test_copies_are_named_with_their_rows(tmp_path):
 @pytest.mark.parametrize("duplicates", [None, 3, [1], {}, {"train/test": True}, {"train/test": -1}, {"train/test": "9"}])
 def test_no_copies_or_strange_numbers_are_no_line(tmp_path, duplicates):
     assert copy_notes(read(tmp_path, made_from(duplicates=duplicates))) == []
+
+
+def test_a_grid_for_each_of_two_stems_is_a_panel_each(tmp_path):
+    """No cell hides another one."""
+    found = read(tmp_path, *(made_from(lr=lr, batch_size=size, stem=stem) for lr, size, stem in itertools.product(
+        (0.1, 0.2), (32, 64), ("3x3", "7x7"))), made_from("Supervised_cifar100-adam-lr0.1-bs8"))
+    panels = grid_panels(found)
+    assert [title for title, _ in panels] == ["sgd, stem 3x3", "sgd, stem 7x7"]
+    assert [len(cells) for _, cells in panels] == [4, 4]
