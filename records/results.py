@@ -15,10 +15,10 @@ __all__ = ["parse_name"]  # for who asks for the results of a name
 
 class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
-    `config`: the YAML file beside it. `seed`: a text; `behind`: the seeds of the runs that made its
-    weights, None without such."""
+    `config`: the YAML file beside it. `seed`: a text, None where it is not known; `behind`: which
+    pre-training it starts from, as of records.setting.pretraining_of."""
     setting: Setting
-    seed: str
+    seed: str | None
     rows: list
     planned: int
     config: dict
@@ -54,11 +54,12 @@ class Result(NamedTuple):
     @property
     def seeds(self):
         """How many seeds of training, or of a pre-training itself."""
-        return len({run.seed for run in self.runs})
+        known = {run.seed for run in self.runs} - {None}
+        return len(known) + sum(run.seed is None for run in self.runs)
 
     @property
     def pretrainings(self):
-        """How many seeds of the pre-training behind it; 0 where none is known."""
+        """How many pre-trainings, by seed and weights, are behind it; 0 where none is known."""
         return len({run.behind for run in self.runs} - {None})
 
     def measure(self, column):
@@ -127,8 +128,9 @@ def rows_or_none(path, pretraining):
 
 
 def read_runs(folder, name_filter="*"):
-    """Every usable RunRecord of a folder; what is not usable is named on stderr."""
-    runs = []
+    """Every usable RunRecord of a folder, a copy of one not again; what is left out is named on
+    stderr."""
+    runs, places = [], {}
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
@@ -138,6 +140,11 @@ def read_runs(folder, name_filter="*"):
             rows, complaint = read_rows(path, setting.pretraining)
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
+            continue
+        first = places.setdefault((setting, seed, behind), path)
+        if first != path and seed is not None:
+            print(f"skipped {printable(path)}: the same run as {printable(first.name)}",
+                  file=sys.stderr)
             continue
         complaint = complaint and f"{complaint}; used up to epoch {rows[-1]['epoch']}"
         if complaint or doubt:
@@ -194,12 +201,6 @@ def read_results(folder, name_filter="*"):
 def written(rows, name):
     """The finite numbers of one column; cells that are empty or NaN are left out."""
     return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
-
-
-def mean_std(values):
-    """(mean, sample standard deviation); each None where there are too few values."""
-    return (statistics.fmean(values) if values else None,
-            statistics.stdev(values) if len(values) > 1 else None)
 
 
 def best_of(results):

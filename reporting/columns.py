@@ -23,8 +23,10 @@ def told(result):
              "lr": f"{setting.lr:.15g}", "batch_size": f"{setting.batch_size}"}
     if setting.ratio is not None:
         found["sample_ratio"] = ratio_text(setting)
-    planned = max(run.planned for run in result.runs)
-    return {**found, "epochs": f"{planned}", **dict(setting.more)}
+    planned, more = f"{max(run.planned for run in result.runs)}", dict(setting.more)
+    said = more.pop("epochs", "none")
+    odd = {"epochs as written": said} if said != planned else {}  # no number, or missing
+    return {**found, "epochs": planned, **more, **odd}
 
 
 def heading(name):

@@ -18,7 +18,8 @@ SELECTION = ("The test accuracy is that of the epoch with the best validation ac
              "has a column of its own.")
 CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
               "the number of seeds in brackets; * marks unfinished training.")
-COPIES = {"train/test": ("test", "labelled training"),
+COPIES = {"train/val": ("validation", "labelled training"),
+          "train/test": ("test", "labelled training"),
           "pretraining/val": ("validation", "pre-training"),
           "pretraining/test": ("test", "pre-training")}  # YAML key -> whose copies, of whose images
 FIRST = {False: ("model_type",), True: ("model_type", "data")}  # in the first column of a table
@@ -65,7 +66,7 @@ def copies(result, part):
     for run in result.runs:
         count = table(run.config, "duplicates").get(part, False)
         if type(count) is int and count >= 0 or count is None and (
-                part == "train/test" or run.config.get("weights")):
+                part.startswith("train/") or run.config.get("weights")):
             found.add(count)
     return found
 

@@ -149,3 +149,17 @@ def test_runs_without_pretraining_have_no_second_spread(res):
         write_run(res, str(seed), [epoch(value, value)], made=made_from(seed=seed))
     result, = results.read_results(res)
     assert (result.pretrainings, result.seeds, result.test.between) == (0, 2, None)
+
+
+def test_a_copy_of_a_run_under_another_name_counts_once(res, capsys):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_run(res, name, [epoch(0.5, 0.5)], made=made_from(seed=seed))
+    result, = results.read_results(res)
+    assert (result.seeds, len(result.runs)) == (2, 2)
+    assert capsys.readouterr().err == f"skipped {res / 'b.csv'}: the same run as a.csv\n"
+
+
+def test_runs_without_a_seed_are_all_counted(res):
+    for name in "ab":
+        write_run(res, name, [epoch(0.5, 0.5)], made=made_from(seed=None))
+    assert results.read_results(res)[0].seeds == 2

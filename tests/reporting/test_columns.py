@@ -39,6 +39,11 @@ def test_planned_epochs_set_rows_apart(tmp_path):
     assert [line["Epochs"] for line in lines] == ["1/1", "1/20"]
 
 
+def test_epochs_that_are_no_number_set_rows_apart_too(tmp_path):
+    lines = cells(read(tmp_path, made_from(epochs=1), made_from(epochs="many", seed=1), made_from(epochs=None, seed=2)))
+    assert [line["Epochs as written"] for line in lines] == ["-", "many", "none"]
+
+
 def test_two_folders_under_one_name_are_two_rows_told_by_digests(tmp_path):
     digests = "0123456789abcdef", "0123456789abcdee"
     lines = cells(read(tmp_path, *(made_from(data=digest, seed=seed) for seed, digest in enumerate(digests))))
@@ -127,6 +132,13 @@ def test_copies_are_named_with_their_rows(tmp_path):
 @pytest.mark.parametrize("duplicates", [None, 3, [1], {}, {"train/test": True}, {"train/test": -1}, {"train/test": "9"}])
 def test_no_copies_or_strange_numbers_are_no_line(tmp_path, duplicates):
     assert copy_notes(read(tmp_path, made_from(duplicates=duplicates))) == []
+
+
+@pytest.mark.parametrize("part, words", [
+    ("train/val", "4 validation images are exact copies of labelled training images"),
+    ("pretraining/val", "4 validation images are exact copies of pre-training images")])
+def test_copies_among_validation_images_are_named(tmp_path, part, words):
+    assert copy_notes(read(tmp_path, made_from(duplicates={part: 4}))) == [f"Copies: {words}: Supervised."]
 
 
 def test_a_grid_for_each_of_two_stems_is_a_panel_each(tmp_path):
