@@ -12,9 +12,8 @@ from records.names import printable
 from records.results import best_of, read_results
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
-from reporting.readme import write_readme
-from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain,
-                              record, varying)
+from reporting.readme import STUDY, write_readme
+from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
 from utils import path, print_anything
 
 
@@ -72,11 +71,11 @@ def write_report(results, data, out):
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8",
                errors="backslashreplace") as file:
-        rows = [{**record(result), **more} for result, more in
-                zip(sorted(picked, key=order), varying(sorted(picked, key=order)))]
-        writer = csv.DictWriter(file, rows[0] if rows else record(results[0]))
+        lines = [record(result) for result in sorted(picked, key=order)]
+        names = dict.fromkeys(name for line in lines or [record(results[0])] for name in line)
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(lines)
     text = "\n\n".join(parts) + "\n"
     with whole(out / "results.md", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
@@ -97,7 +96,8 @@ def best_settings(results):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--res", type=path, default=Path("res"), help="CSV folder (default: res)")
+    parser.add_argument("--res", type=path, help="CSV folder (default: res, with --readme that of "
+                        "the repository's own study)")
     parser.add_argument("--out", type=path, help="folder to write report/ into (default: as --res)")
     parser.add_argument("--data", help="only training runs on it, and pre-trainings on what they "
                         "started from (default: a section a dataset)")
@@ -106,7 +106,7 @@ def build_parser():
                         "which run.sh reads (conf/best.yaml)")
     parser.add_argument("--readme", type=path, nargs="?", const=Path("README.md"),
                         help="instead of all this, write the results in --res into the marked part "
-                        "of this file (README.md), and their figures into figures/ of --res")
+                        "of this file (README.md), and their figures into figures/ beside --res")
     parser.add_argument("--name-filter", "--name_filter", default="*", metavar="TEXT",
                         help="only CSVs with this in their name; * and ? stand for any characters")
     return parser
@@ -120,9 +120,10 @@ def main(argv=None):
         parser.error("--readme shows all runs: it goes with --res alone")
     try:
         if args.readme:
-            write_readme(args.readme, args.res)
+            write_readme(args.readme, args.res or STUDY)
             print(f"wrote {args.readme}")
             return 0
+        args.res = args.res or Path("res")
         results = read_results(args.res, args.name_filter)
         if not results:
             raise ValueError(f"no usable CSV in {args.res} with {args.name_filter!r} in its name: "

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How the study's recipe was found: changes of it, each in a folder of its own, res/recipe/<change>, with the CSVs behind the
-# tables of res/README.md. Runs what has no results, and resumes what was cut off.
+# How the study's recipe was found: changes of it, each in a folder of its own, res/study/recipe/<change>, with the
+# CSVs behind the tables of res/study/README.md. Runs what has no results, and resumes what was cut off.
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
 # finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the ImageNet images.
 set -uo pipefail
@@ -59,11 +59,20 @@ linear-sgd              linear        --optimizer sgd --lr 0.1
 END
 }
 cell() { # SCRIPT [options]: one, without a list
-    OPTIMIZERS=adam "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/recipe/$change" "${@:2}"
+    OPTIMIZERS=adam "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study/recipe/$change" "${@:2}"
 }
 few() { LRS=0.001 BATCH_SIZES=32 RATIOS='' cell "$@" --label-ratio 0.1 --epochs 10; }
 probe() { LRS=0.003 BATCH_SIZES=64 cell "$@" --epochs 20; }
-base="${at}res/recipe/labels/checkpoint/SupervisedPretraining/imagenet-adam-lr0.001-bs64-ratio0.3/last.pth"
+base() { # the weights of labels: the only ones there, or where they will be
+    local folder="${at}res/study/recipe/labels/checkpoint/SupervisedPretraining" found
+    found=("$folder"/*/last.pth)
+    if [[ ${#found[@]} == 1 && ( -f ${found[0]} || -n ${DRY_RUN:-} ) ]]; then
+        echo "${found[0]}"
+    else
+        echo "error: expected one last.pth below $folder: the change labels makes it" >&2
+        return 1
+    fi
+}
 
 # Pre-training with these options, and a linear classifier on it
 simclr() {
@@ -73,9 +82,12 @@ simclr() {
 labels() { RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25 $*" probe supervised_pretrained; }
 # Training with these options, after pre-training with labels or without
 scratch() { few supervised --stem 7x7 --image-size 32 "$@"; }
-finetune() { few supervised_pretrained_finetune --pretrained-model-path "$base" "$@"; }
-finetune_all() { LRS=0.001 BATCH_SIZES=64 RATIOS='' cell supervised_pretrained_finetune --pretrained-model-path "$base" --epochs 3 "$@"; }
-linear() { RATIOS='' probe supervised_pretrained --pretrained-model-path "$base" "$@"; }
+finetune() { local weights; weights=$(base) && few supervised_pretrained_finetune --pretrained-model-path "$weights" "$@"; }
+finetune_all() {
+    local weights; weights=$(base) && LRS=0.001 BATCH_SIZES=64 RATIOS='' \
+        cell supervised_pretrained_finetune --pretrained-model-path "$weights" --epochs 3 "$@"
+}
+linear() { local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"; }
 
 for name in "$@"; do
     [[ $'\n'$(changes) == *$'\n'"$name "* ]] || { echo "error: no change $name" >&2; exit 2; }
@@ -83,6 +95,6 @@ done
 run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
 }
-export only="$*" pretraining base root at
-export -f cell few probe simclr labels scratch finetune finetune_all linear run
+export only="$*" pretraining root at
+export -f base cell few probe simclr labels scratch finetune finetune_all linear run
 changes | xargs -P "${JOBS:-1}" -L 1 "$BASH" -c 'run "$@" || exit 1' recipe

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The study whose results README.md shows: every run behind res/*.csv, at the scale of two CPU cores.
-# Runs what has no results in res/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
+# The study whose results README.md shows: every run behind res/study/res/*.csv, at the scale of two CPU cores.
+# Runs what has no results in res/study/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
 #   bash grid_search/study.sh [part ...]    scratch supervised self_supervised; all of them without a name
 # Started twice at once, with its parts in another order, it shares the work:
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh self_supervised
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh scratch supervised self_supervised
 # Four hours of epochs.
-# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/README.md.
+# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/study/README.md.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 export OPTIMIZERS=adam PRETRAIN_ARGS
@@ -14,7 +14,8 @@ pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --knn-d
 failed=0
 
 cells() { # SCRIPT LR BATCH_SIZE RATIOS EPOCHS [options]: three seeds of training, and of what is held out
-    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" "$BASH" "$root/grid_search/$1_grid_search.sh" --epochs "$5" "${@:6}" || failed=1
+    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" "$BASH" \
+        "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" --epochs "$5" "${@:6}" || failed=1
 }
 trained() { # SCRIPT RATIOS [options]: the whole network, from all labels and from few
     cells "$1" 0.001 64 "$2" 3 "${@:3}"

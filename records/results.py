@@ -1,4 +1,4 @@
-"""Read the runs in res/: what a file's name says, its whole rows, the epoch validation chose."""
+"""Read the runs in res/: what they were made from, whole rows, the epoch validation chose."""
 
 import fnmatch
 import math
@@ -6,55 +6,68 @@ import statistics
 import sys
 from typing import NamedTuple
 
-import yaml
-
 from records.names import printable
-from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS, identity_of
-from records.setting import Setting, setting_by_name, setting_of
+from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
+from records.setting import Setting, identify, parse_name, planned_epochs, read_config
 
-CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
+__all__ = ["parse_name"]  # for who asks for the results of a name
 
 
 class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
-    `config`: what the YAML file beside it says. `behind`: seeds of the runs that made its
-    weights."""
+    `config`: the YAML file beside it. `seed`: a text, None where it is not known; `behind`: which
+    pre-training it starts from, as of records.setting.pretraining_of."""
     setting: Setting
-    seed: int
+    seed: str | None
     rows: list
     planned: int
     config: dict
-    behind: tuple = ()
-
-    @property
-    def settings(self):
-        """flag -> value, as far as it is known."""
-        found = self.config.get("settings", self.config)
-        return found if isinstance(found, dict) else {}
+    behind: tuple | None = None
 
 
-class Result(NamedTuple):
-    """All seeds of one setting; `test` and `val` are (mean, standard deviation) or Nones: the mean
-    over pre-trainings of the means over seeds of training, and the deviation over the latter, pooled
-    within each pre-training. `between`: the deviation of the test accuracy between pre-trainings,
-    None with fewer than two."""
-    setting: Setting
-    runs: list
-    chosen: list
-    test: tuple
-    val: tuple
-    status: str
+class Measure(NamedTuple):
+    """A number over the seeds of a setting, each None where there are too few.
+
+    mean: over pre-trainings, of their means over seeds of training. std: sample standard deviation
+    over seeds of training, pooled within pre-trainings. between: that of the pre-trainings' means.
+    """
+    mean: float | None = None
+    std: float | None = None
     between: float | None = None
 
     @property
+    def bar(self):
+        """The spread that a figure shows: over pre-trainings where there are several."""
+        return self.std if self.between is None else self.between
+
+
+class Result(NamedTuple):
+    """All seeds of one setting. `chosen`: of each run its chosen row, or None; `test` and `val`:
+    the accuracies in them; `status`: of the run that went worst."""
+    setting: Setting
+    runs: list
+    chosen: list
+    test: Measure
+    val: Measure
+    status: str
+
+    @property
     def seeds(self):
-        """How many seeds of training."""
-        return len({run.seed for run in self.runs})
+        """How many seeds of training, or of a pre-training itself."""
+        known = {run.seed for run in self.runs} - {None}
+        return len(known) + sum(run.seed is None for run in self.runs)
 
     @property
     def pretrainings(self):
-        """How many seeds of pre-training; 0 where there is none of ours."""
-        return len({run.behind for run in self.runs} - {()})
+        """How many pre-trainings, by seed and weights, are behind it; 0 where none is known."""
+        return len({run.behind for run in self.runs} - {None})
+
+    def measure(self, column):
+        """The Measure of a column in the chosen rows."""
+        groups = {}
+        for run, row in zip(self.runs, self.chosen):
+            groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
+        return measure_of([values for values in groups.values() if values])
 
 
 def parse_row(header, line, columns):
@@ -114,45 +127,30 @@ def rows_or_none(path, pretraining):
         return None
 
 
-def read_config(path):
-    """The settings in a run's YAML file; {} where it is absent, half-written or something else."""
-    try:
-        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
-            return {}
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
-def planned_epochs(config):
-    """The `epochs` of a run's settings, or None where they have no such number."""
-    known = config.get("settings", config)
-    epochs = known.get("epochs") if isinstance(known, dict) else None
-    return epochs if type(epochs) is int and epochs > 0 else None
-
-
 def read_runs(folder, name_filter="*"):
-    """Every usable RunRecord of a folder; what is not usable is named on stderr."""
-    runs = []
+    """Every usable RunRecord of a folder, a copy of one not again; what is left out is named on
+    stderr."""
+    runs, places = [], {}
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
         config = read_config(path.with_suffix(".yml"))
-        identity, run, behind = identity_of(config), path.stem, ()
         try:
-            if identity:
-                setting, seed, behind = setting_of(identity)
-            else:
-                setting, seed, run = setting_by_name(path.stem, config)
+            setting, seed, behind, run, doubt = identify(path.stem, config)
             rows, complaint = read_rows(path, setting.pretraining)
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
-        if complaint:
-            print(f"{printable(path)}: {complaint}; used up to epoch {rows[-1]['epoch']}",
+        first = places.setdefault((setting, seed, behind), path)
+        if first != path and seed is not None:
+            print(f"skipped {printable(path)}: the same run as {printable(first.name)}",
                   file=sys.stderr)
-        planned = planned_epochs(config) or planned_epochs(read_config(
+            continue
+        complaint = complaint and f"{complaint}; used up to epoch {rows[-1]['epoch']}"
+        if complaint or doubt:
+            said = "; ".join(filter(None, (complaint, doubt)))
+            print(f"{printable(path)}: {said}", file=sys.stderr)
+        planned = planned_epochs(config) or run and planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
         runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind))
     return runs
@@ -173,30 +171,27 @@ def choose_epoch(rows):
 
 def summarise(setting, runs):
     """The seeds of one setting as a Result; its status is that of the run that went worst."""
-    chosen = [row for row in (choose_epoch(run.rows) for run in runs) if row]
     states = ["diverged" if any(map(diverged, run.rows)) else
               "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
     worst = min(states, key=("diverged", "unfinished", "done").index)
     share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
-    parts = [[row for run in runs if run.behind == behind for row in [choose_epoch(run.rows)]
-              if row] for behind in dict.fromkeys(run.behind for run in runs)]
-    test, val = (nested([written(part, name) for part in parts])
-                 for name in ("test_accuracy", "val_accuracy"))
-    return Result(setting, runs, chosen, test[:2], val[:2], worst + share, test[2])
+    result = Result(setting, runs, [choose_epoch(run.rows) for run in runs], Measure(), Measure(),
+                    worst + share)
+    return result._replace(test=result.measure("test_accuracy"), val=result.measure("val_accuracy"))
 
 
-def nested(parts):
-    """(mean of the means, deviation within, deviation of the means) of lists of numbers, each None
-    where there are too few; empty lists count for nothing."""
-    parts = [part for part in parts if part]
-    means, freedom = [statistics.fmean(part) for part in parts], sum(map(len, parts)) - len(parts)
-    within = [statistics.variance(part) * (len(part) - 1) for part in parts if len(part) > 1]
-    mean, between = mean_std(means)
-    return mean, math.sqrt(sum(within) / freedom) if freedom else None, between
+def measure_of(groups):
+    """The Measure of values in groups, a list for each pre-training; none of them empty."""
+    means = [statistics.fmean(values) for values in groups]
+    freedom = sum(len(values) - 1 for values in groups)
+    squares = sum((value - mean) ** 2 for values, mean in zip(groups, means) for value in values)
+    return Measure(statistics.fmean(means) if means else None,
+                   math.sqrt(squares / freedom) if freedom else None,
+                   statistics.stdev(means) if len(means) > 1 else None)
 
 
 def read_results(folder, name_filter="*"):
-    """The runs of a folder as Results, in the order of their files."""
+    """The runs of a folder as Results, a Setting each, in the order of their files."""
     by_setting = {}
     for run in read_runs(folder, name_filter):
         by_setting.setdefault(run.setting, []).append(run)
@@ -208,12 +203,6 @@ def written(rows, name):
     return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
 
 
-def mean_std(values):
-    """(mean, sample standard deviation); each None where there are too few values."""
-    return (statistics.fmean(values) if values else None,
-            statistics.stdev(values) if len(values) > 1 else None)
-
-
 def best_of(results):
     """{model type: its Result with the best validation accuracy (the first of equals)}.
 
@@ -223,9 +212,9 @@ def best_of(results):
     for model_type in sorted({result.setting.model_type for result in results}):
         able = [result for result in results if result.setting.model_type == model_type
                 and not result.status.startswith("diverged")]
-        judged = [result for result in able if result.val[0] is not None]
+        judged = [result for result in able if result.val.mean is not None]
         if judged:
-            best[model_type] = max(judged, key=lambda result: result.val[0])
+            best[model_type] = max(judged, key=lambda result: result.val.mean)
         elif len(able) == 1:
             best[model_type] = able[0]
     return best

@@ -1,28 +1,44 @@
-"""What sets the rows of a table apart: all that a run was made from but its seeds."""
+"""What a run was made from, as its YAML says it, or, of older and foreign ones, its name."""
 
-import json
+import hashlib
+import math
 import re
 from typing import NamedTuple
 
+import yaml
+
 from conf import global_settings as settings
+from records.names import printable, short
 
 NUMBER = r"\d+(?:\.\d*)?(?:e[-+]?\d+)?"
 RUN_NAME = re.compile(
     r"(?P<pretrain>pretrain_)?(?P<model_type>[^_-]+)_"
-    rf"(?P<run>(?P<data>.+)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
+    rf"(?P<run>(?P<data>.+?)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
-    rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?)")
-# Flags of a YAML file of an earlier version that change no number
-IDLE = {"data_dir", "store_dir", "output_dir", "device", "workers", "max_bad_images", "resume",
-        "checkpoint_minutes", "debug", "seed", "versions", "commit", "machine", "threads",
-        "processes", "command"}
-NAMED = ("data", "label_ratio", "model_type", "optimizer", "lr", "batch_size", "sample_ratio")
+    rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?(?:-(?P<rest>.+))?)")
+CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
+VALUE_SIGNS = 40  # of a setting in a table; of a longer one the ends and a digest
+LIST_LENGTH = 16  # of a list that is a setting
+DEEPEST = 8  # pre-trainings behind a run
+
+FIELDS = "data", "label_ratio", "model_type", "optimizer", "lr", "batch_size", "sample_ratio"
+FIELDS_BEHIND = "data", "sample_ratio"  # of the pre-training
+# what an older YAML has beside the flags that can change a number
+NO_SETTINGS = ("data_dir", "store_dir", "output_dir", "device", "workers", "max_bad_images",
+               "max_duplicates", "checkpoint_minutes", "resume", "overwrite", "debug", "csv_dir",
+               "versions", "commit", "machine", "threads", "processes", "command")
+BEHIND = "pre-training "  # before a setting of the run behind the weights
 
 
 class Setting(NamedTuple):
-    """What a run varies apart from its seeds. ratio, source: sample ratio and dataset of the
-    pre-training, its own or the one it starts from, else None. rest: all else, as ((name, value as
-    JSON), ...); names of what stands behind its weights begin with "pre-training"."""
+    """All that a run was made from but the seeds: runs that agree in it are one row.
+
+    `ratio`, `source`: sample ratio and dataset of its pre-training, None without one of ours; of
+    a pre-training, `ratio` is its own. `more`: all else as sorted pairs of texts, e.g. ("stem",
+    "3x3"), ("pre-training epochs", "20"), ("images", digest), ("weights", "imagenet"). Its
+    "record" says where all this is from: "full" (a YAML with `settings`), "flags" (an older one)
+    or "name".
+    """
     pretraining: bool
     data: str
     labels: float
@@ -32,78 +48,193 @@ class Setting(NamedTuple):
     batch_size: int
     ratio: float | None
     source: str | None = None
-    rest: tuple = ()
+    more: tuple = ()
 
-    def varied(self, name):
-        """The value of one of `rest`, None where it has none."""
-        return dict(self.rest).get(name)
+    def told(self, name):
+        """A text of `more`, or None."""
+        return dict(self.more).get(name)
 
 
 def parse_name(stem):
-    """Split a CSV's name of an earlier version, without `.csv`, into (Setting, seed, run name).
-
-    Raises: ValueError.
-    """
+    """Split a CSV's name without `.csv` into (Setting, seed, run name). Raises: ValueError."""
     match = RUN_NAME.fullmatch(stem)
     if not match:
-        raise ValueError("no YAML file beside it says what it was made from, and the name is not "
-                         "[pretrain_]<model type>_<data>-<optimizer>-lr<lr>-bs<batch size>[[-from"
-                         "<dataset>]-ratio<ratio>][-labels<ratio>][-seed<seed>]")
+        raise ValueError("the name is not [pretrain_]<model type>_<data>-<optimizer>-lr<lr>"
+                         "-bs<batch size>[[-from<dataset>]-ratio<ratio>][-labels<ratio>]"
+                         "[-seed<seed>][-...]")
     ratio = None if match["ratio"] is None else float(match["ratio"])
     source = match["source"] or settings.PRETRAINING_DATA
     source = None if ratio is None or match["pretrain"] else source
+    more = (("name", text(match["rest"])),) if match["rest"] else ()
     setting = Setting(match["pretrain"] is not None, match["data"], float(match["labels"] or 1),
                       match["model_type"], match["optimizer"], float(match["lr"]),
-                      int(match["batch_size"]), ratio, source)
+                      int(match["batch_size"]), ratio, source, more)
     return setting, int(match["seed"] or 0), match["run"]
 
 
-def setting_by_name(stem, config):
-    """As `parse_name`, with what a YAML file of an earlier version says. Args: config: dict."""
-    setting, seed, run = parse_name(stem)
-    told = {name: value for name, value in config.items()
-            if name not in IDLE and name not in setting._fields and name not in NAMED}
-    path = told.pop("pretrained_model_path", None)
-    if path:
-        told["weights"] = "/".join(str(path).split("/")[-3:-1])
-    return setting._replace(rest=_rest(told)), seed, run
-
-
-def setting_of(identity):
-    """(Setting, seed, seeds of the runs behind its weights) of a records.runs.Identity.
-
-    Raises: ValueError where it lacks what every run has, or has it in another form.
-    """
-    known, seeds = identity.settings, []
-    rest = {name: value for name, value in known.items() if name not in NAMED + ("seed",)}
-    rest.update({f"{part} images": digest for part, digest in identity.data.items()
-                 if part in ("images", "test")})
-    origin, weights, behind = {}, identity.weights, ""
-    while weights:
-        behind += "pre-training "
-        run = weights.get("run")
-        if not isinstance(run, dict) or not isinstance(run.get("settings"), dict):
-            digest = weights.get("digest")
-            rest[f"{behind}weights"] = "imagenet" if weights.get("from") == "imagenet" else digest
-            break
-        origin = run["settings"]
-        seeds.append(origin.get("seed", 0))
-        rest.update({behind + name: value for name, value in origin.items()
-                     if name not in ("seed", "sample_ratio")})
-        weights = run.get("weights")
-    own = "sample_ratio" in known
+def read_config(path):
+    """A run's YAML file; {} where it is absent, half-written or something else."""
     try:
-        ratio = (known if own else origin).get("sample_ratio")
-        setting = Setting(own, str(known["data"]), float(known.get("label_ratio", 1)),
-                          str(known["model_type"]), str(known["optimizer"]), float(known["lr"]),
-                          int(known["batch_size"]), None if ratio is None else float(ratio),
-                          None if own or ratio is None else str(origin.get("data")), _rest(rest))
-        return setting, int(known.get("seed", 0)), tuple(seeds)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"its YAML file does not say what a run was made from ({error!r})") from (
-            error)
+        if not path.is_file() or path.stat().st_size > CONFIG_BYTES:
+            return {}
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except Exception:  # PyYAML raises half a dozen others than its own, e.g. for `!!int ''`
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
-def _rest(told):
-    return tuple(sorted((str(name), json.dumps(value, sort_keys=True, default=str))
-                        for name, value in told.items()))
+def setting_in(config, name):
+    """The value of a setting in a run's YAML of either form, or None."""
+    return next((part[name] for part in (table(config, "settings"), table(config, "flags"), config)
+                 if name in part), None)
+
+
+def planned_epochs(config):
+    """The `epochs` of a run's YAML, or None where it has no such number."""
+    epochs = setting_in(config, "epochs")
+    return epochs if is_count(epochs) else None
+
+
+def table(mapping, name):
+    """A part of a YAML that is a mapping itself; {} where there is none."""
+    part = mapping.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def text(value):
+    """A setting as text of one line: equal settings give equal texts, whatever they are."""
+    if isinstance(value, (list, tuple)) and len(value) <= LIST_LENGTH:
+        found = ",".join("?" if isinstance(part, (list, tuple, dict, set)) else text(part)
+                         for part in value)
+    elif isinstance(value, (list, tuple, dict, set)):  # may hold itself, or a billion of others
+        found = "?"
+    elif value is None or isinstance(value, bool):
+        found = {None: "none", True: "yes", False: "no"}[value]
+    elif isinstance(value, int):
+        found = str(value) if abs(value) < 2 ** 64 else hex(value)
+    else:
+        found = printable(value)
+        if isinstance(value, float):
+            found = f"{value:.15g}" if float(f"{value:.15g}") == value else repr(value)
+    if len(found) > VALUE_SIGNS:
+        mark = hashlib.sha256(found.encode()).hexdigest()[:8]
+        found = f"{short(found, VALUE_SIGNS - 9)} {mark}"
+    return found
+
+
+def is_name(value):
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_count(value):
+    return type(value) is int and 0 < value < 2 ** 63
+
+
+def is_share(value):
+    return type(value) in (int, float) and 0 < value <= 1
+
+
+def is_rate(value):
+    return type(value) is int and 0 < value < 2 ** 63 or (
+        type(value) is float and value > 0 and math.isfinite(value))
+
+
+GOOD = {"model_type": is_name, "data": is_name, "optimizer": is_name, "lr": is_rate,
+        "batch_size": is_count, "label_ratio": is_share, "sample_ratio": is_share}
+
+
+def full_setting(config, pretraining):
+    """The Setting of a run whose YAML has `settings`.
+
+    Args: pretraining: whether it is pretrain.py's, where the settings do not tell.
+    Raises: ValueError where one of FIELDS is missing or of no use.
+    """
+    said = table(config, "settings")
+    for name, good in GOOD.items():
+        if not good(said.get(name)) and (name in said or not name.endswith("_ratio")):
+            raise ValueError(f"its YAML file has no usable {name}")
+    if ("sample_ratio" in said) != ("label_ratio" in said):
+        pretraining = "sample_ratio" in said
+    behind, ratio, source = weights_told(config)
+    if pretraining:
+        ratio, source = said.get("sample_ratio"), None
+    more = {"record": "full", **others(said), **digests(config), **behind}
+    return Setting(pretraining, text(said["data"]), float(said.get("label_ratio", 1)),
+                   text(said["model_type"]), text(said["optimizer"]), float(said["lr"]),
+                   said["batch_size"], ratio and float(ratio), source, tuple(sorted(more.items())))
+
+
+def others(said, prefix="", known=FIELDS):
+    """{name: text} of settings that are neither seeds nor fields of a Setting."""
+    return {prefix + text(name): text(value) for name, value in said.items()
+            if name not in (*known, "seed")}
+
+
+def digests(run, prefix=""):
+    """{name: digest} of the images of a run before any split, and of its test part."""
+    data = table(run, "data")
+    return {prefix + name: text(data[part]) for name, part in (
+        ("images", "images"), ("test images", "test")) if data.get(part) is not None}
+
+
+def weights_told(run):
+    """What the weights of a run are from, as far back as it is known.
+
+    Returns: {name: text}, and the sample ratio and dataset of the pre-training, or None and None.
+    """
+    found, prefix, ratio, source = {}, "", None, None
+    for _ in range(DEEPEST):
+        weights = table(run, "weights")
+        if not weights:
+            break
+        run = table(weights, "run")
+        said = table(run, "settings") if weights.get("from") == "run" else {}
+        found[f"{prefix}weights"] = text(weights.get("from"))
+        if not said:
+            if weights.get("from") != "imagenet":
+                found[f"{prefix}weights digest"] = text(weights.get("digest"))
+            break
+        prefix, known = prefix + BEHIND, ()
+        if ratio is None and is_share(said.get("sample_ratio")):
+            ratio, source, known = said["sample_ratio"], text(said.get("data")), FIELDS_BEHIND
+        found.update({**others(said, prefix, known), **digests(run, prefix)})
+    return found, ratio, source
+
+
+def pretraining_of(config):
+    """What tells the pre-trainings of one Setting apart: the seeds of the runs behind a run's
+    weights, the nearest first, and these weights' digest, as texts; None without such a run."""
+    found, run = [], config
+    for _ in range(DEEPEST):
+        run = table(table(run, "weights"), "run")
+        if not run:
+            break
+        found.append(text(table(run, "settings").get("seed")))
+    return (*found, text(table(config, "weights").get("digest"))) if found else None
+
+
+def identify(stem, config):
+    """(Setting, seed as text or None, pre-training as of `pretraining_of`, run name or None,
+    complaint or None) of a run.
+
+    Args: stem: its CSV's name without the ending, which counts where the YAML does not tell.
+        config: of its YAML file.
+    Raises: ValueError where neither tells what the run was made from.
+    """
+    complaint = None
+    if "settings" in config:
+        try:
+            setting = full_setting(config, stem.startswith("pretrain_"))
+            seed = config["settings"].get("seed")
+            return setting, seed if seed is None else text(seed), pretraining_of(config), None, None
+        except ValueError as error:
+            complaint = str(error)
+    try:
+        setting, seed, run = parse_name(stem)
+    except ValueError as error:
+        raise ValueError(f"{complaint}, and {error}" if complaint else str(error)) from None
+    flags = {} if complaint else {name: value for name, value in config.items()
+                                  if name not in NO_SETTINGS and not isinstance(value, dict)}
+    more = {**dict(setting.more), **others(flags), "record": "flags" if flags else "name"}
+    complaint = complaint and f"{complaint}; known by its name alone"
+    return setting._replace(more=tuple(sorted(more.items()))), text(seed), None, run, complaint

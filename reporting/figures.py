@@ -1,36 +1,41 @@
 """Draw the figures of a report; bars and heat maps are here."""
 
 import math
+import textwrap
 import warnings
 
 from records.files import whole
 from records.results import best_of
+from reporting.columns import apart, heading
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
                              new_axes, ratio_text)
 
+PANEL_SIGNS = 48  # of a line of a panel's title
+
 
 def is_lost(result, kind):
-    return result.status.startswith("diverged") or getattr(result, kind)[0] is None
+    return result.status.startswith("diverged") or getattr(result, kind).mean is None
 
 
 def bar_label(result):
     """A method, padded to three lines, and below it its setting."""
     label, setting = label_of([result]), result.setting
     ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
+    several = f", pre-trainings {result.pretrainings}" * (result.pretrainings > 1)
     return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}, lr {setting.lr:g}\n"
-            f"batch {setting.batch_size}\nseeds {len(result.runs)}" + ratio)
+            f"batch {setting.batch_size}\nseeds {result.seeds}" + several + ratio)
 
 
 def draw_best(results, title):
     """Bars of test accuracy, one per method at its best setting; None if no method has one."""
     bars = [(name, result) for name, result in in_order(best_of(results))
-            if result.test[0] is not None]
+            if result.test.mean is not None]
     if not bars:
         return None
     figure, axes = new_axes(3.4, f"Test accuracy at the setting best on validation, {title}")
     for place, (name, result) in enumerate(bars):
-        look, (mean, std) = look_of(name), result.test
+        look, mean, std = look_of(name), result.test.mean, result.test.bar
         axes.bar(place, mean, 0.66, color=look.colour, hatch=look.hatch, edgecolor="black",
                  linewidth=0.8, yerr=std, error_kw={"capsize": 4, "capthick": 1})
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
@@ -47,16 +52,33 @@ def draw_best(results, title):
 
 
 def grid_panels(results):
-    """[(title, {(lr, batch size): Result})] of the grids with 2 x 2 values or more."""
+    """[(title, {(lr, batch size): Result})] of the grids with 2 x 2 values or more, all else equal
+    in each."""
     panels = {}
-    for result in results:
+    for result, rest in zip(results, _rest(results)):
         setting = result.setting
-        title = setting.optimizer
-        title += f", sample ratio {ratio_text(setting)}" if setting.ratio is not None else ""
-        key = setting.ratio or 0, title
+        key = setting.ratio or 0, setting.optimizer, ratio_text(setting), rest
         panels.setdefault(key, {})[setting.lr, setting.batch_size] = result
-    return [(title, cells) for (_, title), cells in sorted(panels.items())
-            if min(len({key[axis] for key in cells}) for axis in (0, 1)) >= 2]
+    panels = [cells for _, cells in sorted(panels.items())
+              if min(len({key[axis] for key in cells}) for axis in (0, 1)) >= 2]
+    titles = dict(zip((id(result) for cells in panels for result in cells.values()),
+                      _rest([result for cells in panels for result in cells.values()])))
+    return [(_panel_title(result, titles[id(result)]), cells) for cells in panels
+            for result in list(cells.values())[:1]]
+
+
+def _rest(results):
+    """Of each result what sets it apart beyond the axes and the beginning of a panel's title."""
+    columns = apart(results, ("model_type", "optimizer", "lr", "batch_size", "sample_ratio"))
+    return [tuple(f"{heading(name).lower()} {texts[place]}" for name, texts in columns.items())
+            for place in range(len(results))]
+
+
+def _panel_title(result, rest):
+    setting = result.setting
+    parts = [setting.optimizer]
+    parts += [f"sample ratio {ratio_text(setting)}"] if setting.ratio is not None else []
+    return textwrap.fill(", ".join([*parts, *rest]), PANEL_SIGNS)
 
 
 def draw_heatmap(results, title):
@@ -67,15 +89,17 @@ def draw_heatmap(results, title):
     if not panels:
         return None
     shown = [result for _, cells in panels for result in cells.values()]
-    kind = "val" if all(r.val[0] is not None for r in shown if r.chosen) else "test"
-    values = [getattr(r, kind)[0] for r in shown if not is_lost(r, kind)]
+    kind = "val" if all(r.val.mean is not None for r in shown if r.chosen) else "test"
+    values = [getattr(r, kind).mean for r in shown if not is_lost(r, kind)]
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    height = 0.9 + rows * (0.75 + 0.33 * max(len({lr for lr, _ in cells}) for _, cells in panels))
+    height = 0.9 + rows * (0.75 + 0.33 * max(len({lr for lr, _ in cells}) for _, cells in panels)
+                           + 0.14 * max(title.count("\n") for title, _ in panels))
     figure, grid = new_axes(height, title, WIDTH * (0.2 + 0.4 * columns), nrows=rows, ncols=columns,
                             squeeze=False)
     colours = ScalarMappable(Normalize(min(values, default=0), max(values, default=1)), "cividis")
-    best = best_of(results).values() if kind == "val" else ()
+    best = [result for result in best_of(results).values()
+            if kind == "val" and any(result is each for each in shown)]
     for axes, panel in zip(grid.flat, panels):
         draw_panel(axes, panel, kind, colours, best)
     for axes in grid.flat[len(panels):]:
@@ -93,7 +117,7 @@ def draw_panel(axes, panel, kind, colours, best):
     title, cells = panel
     rates, sizes = (sorted({key[axis] for key in cells}) for axis in (0, 1))
     for (lr, batch_size), result in cells.items():
-        x, y, value = sizes.index(batch_size), rates.index(lr), getattr(result, kind)[0]
+        x, y, value = sizes.index(batch_size), rates.index(lr), getattr(result, kind).mean
         lost = is_lost(result, kind)
         red, green, blue, _ = (1, 1, 1, 1) if lost else colours.to_rgba(value)
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=(red, green, blue),

@@ -2,7 +2,8 @@
 
 import math
 
-from records.results import best_of, mean_std, written
+from records.results import best_of, measure_of, written
+from records.setting import setting_in
 from reporting.style import footnote, in_order, line_label, look_of, method_of, methods, new_axes
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
@@ -21,7 +22,7 @@ def best_by(results, value_of):
         found = {value: best_of([r for r in group if value_of(r) == value]).values()
                  for value in sorted({value_of(result) for result in group} - {None})}
         lines.append({value: best for value, bests in found.items() for best in bests
-                      if best.test[0] is not None})
+                      if best.test.mean is not None})
     return [line for line in lines if len(line) > 1]
 
 
@@ -46,17 +47,18 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     for line in lines:
         shown = list(line.values())
         drawn.append(shown[0].setting.model_type)
-        look, means = look_of(shown[0].setting.model_type), [result.test[0] for result in shown]
+        look, means = look_of(shown[0].setting.model_type), [result.test.mean for result in shown]
         axes.plot(list(line), means, color=look.colour, marker=look.marker, linestyle=look.line,
                   fillstyle=FILLS[(drawn.count(drawn[-1]) - 1) % len(FILLS)],
                   markerfacecoloralt="white",
                   label=line_label(shown))
-        axes.errorbar(list(line), means, [result.test[1] or math.nan for result in shown],
+        axes.errorbar(list(line), means, [result.test.bar or math.nan for result in shown],
                       fmt="none", ecolor="black", elinewidth=0.8, capsize=5, zorder=1)
     for result in flat:
-        look, (mean, std) = look_of(result.setting.model_type), result.test
+        look, mean = look_of(result.setting.model_type), result.test.mean
+        std = result.test.bar or 0
         axes.axhline(mean, color=look.colour, linestyle=look.line, label=line_label([result]))
-        axes.axhspan(mean - (std or 0), mean + (std or 0), color=look.colour, alpha=0.15,
+        axes.axhspan(mean - std, mean + std, color=look.colour, alpha=0.15,
                      linewidth=0)
     axes.set_xscale("log" if min(ticks) > 0 else "linear")
     axes.set_xticks(list(ticks), list(ticks.values()))
@@ -79,7 +81,7 @@ def draw_ratio(results, title):
     drawn = methods(result for line in lines for result in line.values())
     flat = [best for method, group in methods(results).items() if method not in drawn
             for best in best_of([r for r in group if r.setting.ratio is None]).values()
-            if best.test[0] is not None]
+            if best.test.mean is not None]
     ratios = sorted({result.setting.ratio for result in results} - {None})
     return draw_points(f"At each ratio, the setting best on validation, {title}",
                        "Pre-training sample ratio (fraction of the images)",
@@ -110,7 +112,7 @@ def images_per_class(results):
     found = set()
     for result in results:
         total = IMAGES_PER_CLASS.get(result.setting.data)
-        for share in (run.settings.get("val_ratio") for run in result.runs):
+        for share in (setting_in(run.config, "val_ratio") for run in result.runs):
             if total is None or not isinstance(share, (int, float)):
                 return None
             kept = total - _share_of(total, share)
@@ -125,17 +127,21 @@ def _share_of(count, ratio):
 
 def curve(result, column):
     """(epochs, means, deviations) of one column over the epochs that every seed has."""
-    by_seed = [{row["epoch"]: row[column] for row in run.rows if written([row], column)}
-               for run in result.runs]
-    epochs = sorted(set.intersection(*map(set, by_seed)))
-    pairs = [mean_std([seed[epoch] for seed in by_seed]) for epoch in epochs]
-    return epochs, [mean for mean, _ in pairs], [std or 0 for _, std in pairs]
+    by_run = [{row["epoch"]: row[column] for row in run.rows if written([row], column)}
+              for run in result.runs]
+    epochs = sorted(set.intersection(*map(set, by_run)))
+    groups = {}
+    for run, found in zip(result.runs, by_run):
+        groups.setdefault(run.behind, []).append(found)
+    measures = [measure_of([[found[epoch] for found in group] for group in groups.values()])
+                for epoch in epochs]
+    return epochs, [found.mean for found in measures], [found.bar or 0 for found in measures]
 
 
 def draw_curves(results, title):
     """Accuracy by epoch, a line per method at its best; None if no line has two epochs."""
     best = in_order(best_of(results))
-    column, word = (("val_accuracy", "Validation") if all(r.val[0] is not None for _, r in best)
+    column, word = (("val_accuracy", "Validation") if all(r.val.mean is not None for _, r in best)
                     else ("test_accuracy", "Test"))
     lines = [(line_label([result]), look_of(name), curve(result, column))
              for name, result in best]

@@ -1,4 +1,4 @@
-"""The results section of README.md, written from the CSVs and YAML files in res/ alone."""
+"""The results section of README.md, written from the CSVs and YAML files of the study alone."""
 
 import os
 import textwrap
@@ -7,20 +7,22 @@ from pathlib import Path
 
 from records.files import whole
 from records.results import read_results, written
+from records.setting import setting_in
 from reporting.figures import draw_best, save
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import methods
-from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, cross_table,
-                              link, markdown, method_name, plain)
+from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, common,
+                              copy_notes, cross_table, link, markdown, method_name, plain)
 from self_supervised_pretrained.registry import PRETRAININGS
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
+STUDY = Path("res", "study", "res")  # the repository's own
 NOTHING = "No results yet."
 LINE = 120  # of a line of text
 DEMO = "digits"  # the dataset of run.sh demo, whose runs are no results
 SOURCE = ("`python report.py --readme` writes this section and its figures from the CSVs in "
-          "`res/`. The YAML file beside each CSV holds all settings of its run and the command "
-          "that reruns it.")
+          "`res/study/`. The YAML file beside each CSV holds all settings of its run and the "
+          "command that made it.")
 FIGURES = {"best": (draw_best, "Test accuracy of each method at its best"),
            "curves": (draw_curves, "Learning curves"),
            "ratio": (draw_ratio, "Test accuracy by sample ratio"),
@@ -28,7 +30,7 @@ FIGURES = {"best": (draw_best, "Test accuracy of each method at its best"),
 
 
 def write_readme(path, res):
-    """Bring the results in `res` into the file at `path`, and their figures into `res`/figures.
+    """Bring the results in `res` into the file at `path`, and its figures into figures/ beside.
 
     Raises: ValueError where the file lacks the two marks, OSError.
     """
@@ -38,7 +40,7 @@ def write_readme(path, res):
     if not (start and end) or START in old + after or END in before + after:
         raise ValueError(f"{path}: expected {START} and below it {END}, once each")
     results = [result for result in read_results(res) if result.setting.data != DEMO]
-    folder = res / "figures"
+    folder = res.parent / "figures"
     names = draw(results, folder) if results else []
     for figure in set(folder.glob("*.png")) - {folder / f"{name}.png" for name in names}:
         figure.unlink()
@@ -97,7 +99,7 @@ def dataset_parts(data, results, figures):
         parts += ["Each method at its best on validation over all its settings and sampling "
                   "ratios, with all labels. Times are of the epochs of one run: without "
                   "pre-training, and without the features that a frozen backbone gives once.",
-                  best_table(full), *shown("best", "curves")]
+                  *best_parts(full), *shown("best", "curves")]
     if len({result.setting.ratio for result in full} - {None}) > 1:
         parts += ["By sampling ratio, the share of the images that pre-training saw:",
                   cross_table(full, "ratio"), *shown("ratio")]
@@ -108,36 +110,41 @@ def dataset_parts(data, results, figures):
     return parts
 
 
-def best_table(results):
-    """A Markdown table with a line for each method."""
-    rows = []
-    for group in methods(results).values():
-        best = chosen(group)
-        row = cells(best or group[0])
-        if best is None:
-            row = {**dict.fromkeys(row, "-"), "Status": best_cell(group)}
-        rows.append({"Method": method_name(group), **row})
-    return short_table(rows)
+def best_parts(results):
+    """A Markdown table with a line for each method, and what is said of it."""
+    groups = list(methods(results).values())
+    names, found = list(map(method_name, groups)), list(map(chosen, groups))
+    best = [result for result in found if result]
+    if not best:
+        return [markdown([{"Method": name, "Status": best_cell(group)}
+                          for name, group in zip(names, groups)])]
+    lines = iter(cells(best, "Method", [name for name, one in zip(names, found) if one]))
+    rows = [next(lines) if one else {"Method": name, "Status": best_cell(group)}
+            for name, one, group in zip(names, found, groups)]
+    columns = next(row for row, one in zip(rows, found) if one)
+    rows = [{**dict.fromkeys(columns, "-"), **row} for row in rows]
+    return list(filter(None, [common(best), short_table(rows), *copy_notes(best)]))
 
 
 def short_table(rows):
     """Rows of `cells` as a Markdown table without what says nothing here."""
-    dull = ["Setting", *["Status"] * all(row["Status"] == "done" for row in rows)]
+    dull = ["Status"] * all(row["Status"] == "done" for row in rows)
     return markdown([{name: row[name] for name in row if name not in dull} for row in rows])
 
 
 def pretraining_parts(results):
     """The Markdown of the pre-trainings."""
-    rows, probes = [], set()
     results = sorted(results, key=lambda r: r.setting._replace(ratio=r.setting.ratio or 0))
+    names, probes = [], set()
     for setting, result in ((result.setting, result) for result in results):
         kind = PRETRAININGS.get(setting.model_type)
-        name = kind.label if kind else setting.model_type
-        rows.append({"Pre-training": f"{name}, {setting.data}", **cells(result)})
-        probes |= {str(run.settings.get("knn_data") or setting.data) for run in result.runs}
-    return ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "
-            "with labels. k-NN accuracy: of the frozen features, on training images of "
-            f"{listing(probes)}.", short_table(rows)]
+        names.append(f"{kind.label if kind else setting.model_type}, {setting.data}")
+        probes |= {str(setting_in(run.config, "knn_data") or setting.data) for run in result.runs}
+    parts = ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "
+             "with labels. k-NN accuracy: of the frozen features, on training images of "
+             f"{listing(probes)}.", common(results),
+             short_table(cells(results, "Pre-training", names))]
+    return list(filter(None, parts))
 
 
 def scale(results):
@@ -183,7 +190,7 @@ def extents(runs):
 
 def input_size(run):
     """px a side, or "default size" where it is not written."""
-    size = run.settings.get("image_size")
+    size = setting_in(run.config, "image_size")
     return size if isinstance(size, int) else "default size"
 
 

@@ -59,12 +59,11 @@ def is_partial(result):
 
 
 def from_imagenet(result):
-    """Whether a method starts from ImageNet weights; runs of an earlier version say so by naming no
+    """Whether a method starts from ImageNet weights: its YAML says so or, an older one, names no
     checkpoint though the method can have one."""
-    if result.setting.varied("pre-training weights") == '"imagenet"':
-        return True
-    return bool(look_of(result.setting.model_type).imagenet) and any(
-        run.config.get("pretrained_model_path", "") is None for run in result.runs)
+    setting = result.setting
+    return setting.told("weights") == "imagenet" or bool(look_of(setting.model_type).imagenet) and (
+        setting.told("record") == "flags" and setting.told("pretrained_model_path") == "none")
 
 
 def other_source(setting):
@@ -77,7 +76,7 @@ def ratio_text(setting):
     if setting.ratio is None:
         return "-"
     source = other_source(setting)
-    return f"{setting.ratio:g}" + f" of {source}" * bool(source)
+    return f"{setting.ratio:.15g}" + f" of {source}" * bool(source)
 
 
 def method_of(result):
@@ -121,6 +120,8 @@ def new_axes(height, title, width=WIDTH, **grid):
 def footnote(results, spread="error bars", notes=()):
     """What the error bars or bands (`spread`) and asterisks of a figure mean, after its notes."""
     notes = [*notes, *["* training unfinished"] * any(map(is_partial, results))]
-    if spread and any(result.test[1] for result in results):
-        notes.append(f"{spread}: ± sample standard deviation over seeds")
+    if spread and any(result.test.bar for result in results):
+        several = any(result.test.between is not None for result in results)
+        notes.append(f"{spread}: ± sample standard deviation over seeds"
+                     + ", of pre-training where there are several" * several)
     return "; ".join(notes)

@@ -1,26 +1,34 @@
 """The tables of a report: results as lines of results.csv and of Markdown."""
 
 import math
-import re
 import statistics
 from urllib.parse import quote
 
 from records.names import printable
-from records.results import best_of, mean_std, written
+from records.results import best_of, written
+from records.setting import table
+from reporting.columns import apart, heading, names_of, shared
 from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds of "
-             "training, within each pre-training where there are several; between these it has a "
-             "column of its own.")
+             "training, pooled within pre-trainings. Where there are several pre-trainings that "
+             "differ in their seed, a mean is that of their means, whose sample standard deviation "
+             "has a column of its own.")
 CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
               "the number of seeds in brackets; * marks unfinished training.")
+COPIES = {"train/val": ("validation", "labelled training"),
+          "train/test": ("test", "labelled training"),
+          "pretraining/val": ("validation", "pre-training"),
+          "pretraining/test": ("test", "pre-training")}  # YAML key -> whose copies, of whose images
+FIRST = {False: ("model_type",), True: ("model_type", "data")}  # in the first column of a table
+MOST_NAMES = 5  # rows that a line names
 
 
 def order(result):
     """Sort key: test accuracy descending, absent ones last."""
-    return -result.test[0] if result.test[0] is not None else math.inf
+    return -result.test.mean if result.test.mean is not None else math.inf
 
 
 def record(result):
@@ -28,24 +36,46 @@ def record(result):
     setting = result.setting
     behind = min(result.runs, key=lambda run: run.rows[-1]["epoch"] - run.planned)
     seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
-    return {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
-            "optimizer": setting.optimizer, "learning_rate": setting.lr,
-            "batch_size": setting.batch_size, "pretraining_data": setting.source,
-            "pretraining_sample_ratio": setting.ratio,
-            "test_accuracy": result.test[0], "test_accuracy_std": result.test[1],
-            "test_accuracy_std_between_pretrainings": result.between,
-            "test_top5_accuracy": mean_std(written(result.chosen, "test_top5_accuracy"))[0],
-            "val_accuracy": result.val[0], "val_accuracy_std": result.val[1],
-            "chosen_epochs": " ".join(str(row["epoch"]) for row in result.chosen),
-            "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
-            "seeds": result.seeds, "pretraining_seeds": result.pretrainings,
-            "seconds_per_run": round(statistics.fmean(seconds), 1),
-            "status": result.status}
+    chosen = [row for row in result.chosen if row]
+    found = {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
+             "optimizer": setting.optimizer, "learning_rate": setting.lr,
+             "batch_size": setting.batch_size, "pretraining_data": setting.source,
+             "pretraining_sample_ratio": setting.ratio,
+             "test_accuracy": result.test.mean, "test_accuracy_std": result.test.std,
+             "test_accuracy_std_pretrainings": result.test.between,
+             "test_top5_accuracy": result.measure("test_top5_accuracy").mean,
+             "val_accuracy": result.val.mean, "val_accuracy_std": result.val.std,
+             "val_accuracy_std_pretrainings": result.val.between,
+             "chosen_epochs": " ".join(str(row["epoch"]) for row in chosen),
+             "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
+             "seeds": result.seeds, "pretraining_seeds": result.pretrainings,
+             "runs": len(result.runs), "seconds_per_run": round(statistics.fmean(seconds), 1),
+             "status": result.status}
+    for name, value in setting.more:
+        column = name.replace("pre-training ", "pretraining_").replace(" ", "_")
+        found["setting_" * (column in found) + column] = value
+    for part in COPIES:
+        counts = copies(result, part)
+        found[f"copies_{part.replace('/', '_')}"] = None if None in counts else max(counts or [0])
+    return found
 
 
-def mean_std_text(mean, std):
+def copies(result, part):
+    """The numbers of exact copies that its runs write down for two parts, None where not known."""
+    found = set()
+    for run in result.runs:
+        count = table(run.config, "duplicates").get(part, False)
+        if type(count) is int and count >= 0 or count is None and (
+                part.startswith("train/") or run.config.get("weights")):
+            found.add(count)
+    return found
+
+
+def mean_std_text(measure):
     """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
-    return "-" if mean is None else f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else "")
+    if measure.mean is None:
+        return "-"
+    return f"{measure.mean:.4f}" + (f" ± {measure.std:.4f}" if measure.std is not None else "")
 
 
 def clock(seconds):
@@ -54,67 +84,85 @@ def clock(seconds):
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
-def cells(result):
-    """One line of the printed table: a dict heading -> text."""
-    values, setting = record(result), result.setting
-    data = f", {setting.data}" if setting.pretraining else ""
+def cells(results, first="Setting", labels=None):
+    """Results as lines of a table: dicts heading -> text, with the columns that they need.
+
+    Args: first: heading of the first column. labels: its texts (default: the model types).
+    """
+    pretraining = results[0].setting.pretraining
     measures = ({"Loss": "loss", "Contrast accuracy": "contrast_accuracy",
-                 "k-NN accuracy": "knn_accuracy"} if setting.pretraining else
+                 "k-NN accuracy": "knn_accuracy"} if pretraining else
                 {"Test accuracy": "test_accuracy", "Validation accuracy": "val_accuracy"})
-    return {"Setting": setting.model_type + data, "Optimizer": setting.optimizer,
-            "Learning rate": f"{setting.lr:g}", "Batch size": f"{setting.batch_size}",
-            "Pre-training sample ratio": ratio_text(setting),
-            **{heading: mean_std_text(*mean_std(written(result.chosen, name)))
-               for heading, name in measures.items()},
-            **({"Between pre-trainings": f"± {result.between:.4f}"} if result.between is not None
-               else {}),
-            "Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
-            "Seeds": f"{values['seeds']}" + (f" x {result.pretrainings} pre-trainings"
-                                             if result.pretrainings > 1 else ""),
-            "Time per run": clock(values["seconds_per_run"]),
-            "Status": result.status}
+    shown = FIRST[pretraining]
+    columns = apart(results, shown)
+    columns.pop("epochs", None)  # in a column of its own
+    lines = []
+    for place, result in enumerate(results):
+        values = record(result)
+        found = {name: result.measure(column) for name, column in measures.items()}
+        told = ", ".join(getattr(result.setting, name) for name in shown)
+        line = {first: labels[place] if labels else told}
+        line.update((heading(name), texts[place]) for name, texts in columns.items())
+        for name, measure in found.items():
+            line[name] = mean_std_text(measure)
+            if any(r.pretrainings > 1 for r in results):
+                line[f"{name}, ± over pre-trainings"] = (
+                    "-" if measure.between is None else f"{measure.between:.4f}")
+        line.update({"Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
+                     "Seeds": f"{result.seeds}"})
+        if any(r.pretrainings > 1 for r in results):
+            line["Pre-trainings"] = f"{result.pretrainings or '-'}"
+        lines.append({**line, "Time per run": clock(values["seconds_per_run"]),
+                      "Status": result.status})
+    return without_same(lines)
+
+
+def without_same(lines):
+    """Lines without the columns of epochs, where all are done and as many, and contrast accuracy
+    where there is none."""
+    dull = [name for name, empty in (("Contrast accuracy", {"-"}), ("Epochs", None))
+            if name in lines[0] and ({line[name] for line in lines} == empty or empty is None and (
+                len({line[name] for line in lines}) == 1
+                and len(set(lines[0][name].split("/"))) == 1))]
+    return [{name: line[name] for name in line if name not in dull} for line in lines]
 
 
 def layout(results):
-    """Results, best test accuracy first, as a Markdown table that is readable as plain text, with
-    a column for each setting that differs among rows that would else look alike."""
+    """Results, best test accuracy first, as a Markdown table that is readable as plain text, below
+    a line on what they share, above lines on copies of images."""
     results = sorted(results, key=order)
-    return markdown([{**cells(result), **more}
-                     for result, more in zip(results, varying(results))])
+    parts = [common(results), markdown(cells(results)), *copy_notes(results)]
+    return "\n\n".join(filter(None, parts))
 
 
-def varying(results):
-    """Of each result, a dict heading -> text of what differs in `Setting.rest` among those of its
-    method, and is not said by another column."""
-    names = []
-    for result in results:
-        for other in results:
-            if other.setting.model_type == result.setting.model_type:
-                names += [name for name, _ in set(result.setting.rest) ^ set(other.setting.rest)]
-    names = [name for name in dict.fromkeys(sorted(names)) if name not in UNSAID]
-    return [{heading(name): shown(result.setting.varied(name)) for name in names}
-            for result in results]
+def common(results):
+    """A line on what all these results share and their table does not tell; maybe ""."""
+    return plain(shared(results, apart(results, FIRST[results[0].setting.pretraining])))
 
 
-UNSAID = ("epochs", "warmup_epochs", "pre-training data")  # what other columns say
-
-
-def heading(name):
-    """A setting as the heading of a column."""
-    return name[:1].upper() + name[1:].replace("_", " ")
-
-
-def shown(value):
-    """A setting's JSON as text: of a digest its first digits."""
-    text = "-" if value in (None, "null") else value.strip('"')
-    return text[:8] if re.fullmatch("[0-9a-f]{32}", text) else text
+def copy_notes(results):
+    """Lines on images that are in two parts of a run: whose, how many, in which rows."""
+    names, notes = names_of(results), []
+    for part, (kind, other) in COPIES.items():
+        by_count = {}
+        for name, result in zip(names, results):
+            counts = copies(result, part)
+            if None in counts:
+                by_count.setdefault("", []).append(name)
+            elif max(counts, default=0):
+                number = f"{'up to ' * (len(counts) > 1)}{max(counts)}"
+                by_count.setdefault(number, []).append(name)
+        for number, rows in by_count.items():
+            said = (f"Copies: {number} {kind} images are exact copies of {other} images" if number
+                    else f"Copies: whether {kind} images are among the {other} images is not known")
+            more = f" and {len(rows) - MOST_NAMES} more" * (len(rows) > MOST_NAMES)
+            notes.append(plain(f"{said}: {'; '.join(rows[:MOST_NAMES])}{more}."))
+    return sorted(notes, key=lambda note: note.startswith("Copies: whether"))
 
 
 def markdown(rows):
-    """Dicts heading -> text as a Markdown table in columns, `-` where a row lacks one; names in
-    them stay plain text."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    rows = [{plain(name): plain(row.get(name, "-")) for name in names} for row in rows]
+    """Dicts heading -> text as a Markdown table in columns; names in them stay plain text."""
+    rows = [{plain(name): plain(text) for name, text in row.items()} for row in rows]
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     lines = [{name: name for name in widths}, {name: "-" * widths[name] for name in widths}, *rows]
     return "\n".join("| " + " | ".join(line[name].ljust(widths[name]) for name in widths) + " |"
@@ -153,8 +201,8 @@ def best_cell(results):
     if best is None:
         lost = results and all(result.status.startswith("diverged") for result in results)
         return "diverged" if lost else "not chosen" if results else "-"
-    seeds = len({run.seed for run in best.runs})
-    return f"{mean_std_text(*best.test)} ({seeds})" + "*" * is_partial(best)
+    seeds = f"{best.pretrainings} x " * (best.pretrainings > 1) + f"{best.seeds}"
+    return f"{mean_std_text(best.test)} ({seeds})" + "*" * is_partial(best)
 
 
 def cross_table(results, column):

@@ -12,9 +12,9 @@ import pytest
 import report
 import test
 import utils
-from records import results, runs
+from records import results
 from tests.common import ROOT
-from tests.evidence import EVIDENCE, TRACKED
+from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -57,67 +57,59 @@ def draws_the_same():
 
 
 def test_results_and_figures_are_what_report_py_writes(tmp_path):
-    (tmp_path / "res").mkdir()
+    study = tmp_path / "res" / "study"
+    (study / "res").mkdir(parents=True)
     for path in TRACKED:
-        if path.parent == ROOT / "res":
-            shutil.copy(path, tmp_path / "res")
+        if path.parent == STUDY / "res":
+            shutil.copy(path, study / "res")
     shutil.copy(ROOT / "README.md", tmp_path)
-    assert report.main(["--res", str(tmp_path / "res"), "--readme", str(tmp_path / "README.md")]) == 0
+    assert report.main(["--res", str(study / "res"), "--readme", str(tmp_path / "README.md")]) == 0
     assert (tmp_path / "README.md").read_bytes() == (ROOT / "README.md").read_bytes(), "run report.py --readme"
 
-    committed = {path.name: path.read_bytes() for path in TRACKED if path.parent == ROOT / "res" / "figures"}
-    drawn = {path.name: path.read_bytes() for path in tmp_path.glob("res/figures/*")}
+    committed = {path.name: path.read_bytes() for path in TRACKED if path.parent == STUDY / "figures"}
+    drawn = {path.name: path.read_bytes() for path in study.glob("figures/*")}
     assert set(drawn) == set(committed)
     if draws_the_same():
         assert [name for name in drawn if drawn[name] != committed[name]] == [], "run report.py --readme"
 
 
-def rerun_name(command):
-    """The name of the CSV that a command would write, from its options alone."""
+def said_by(command):
+    """Whether a command is pretrain.py's, and the flags that it sets."""
     words = shlex.split(command)
-    place = next(k for k, word in enumerate(words) if Path(word).name in ("pretrain.py", "train.py"))
-    pretraining = Path(words[place]).name == "pretrain.py"
-    args = PARSERS[Path(words[place]).name](words[place + 1:])
-    ratio = data = None
-    if pretraining:
-        ratio = args.sample_ratio
-    elif args.pretrained_model_path:  # <model type>/<run>/last.pth
-        source = results.parse_name("pretrain_" + "_".join(args.pretrained_model_path.parts[-3:-1]))[0]
-        ratio, data = source.ratio, source.data
-    run = runs.run_name(args.data, args.optimizer, args.lr, args.batch_size, ratio,
-                         getattr(args, "label_ratio", 1.0), args.seed, data)
-    return "pretrain_" * pretraining + f"{args.model_type}_{run}"
+    place = next(k for k, word in enumerate(words) if Path(word).name in PARSERS)
+    return words[place] == "pretrain.py", vars(PARSERS[words[place]](words[place + 1:]))
 
 
-@pytest.mark.parametrize("command, name", [
-    ("OMP_NUM_THREADS=2 python pretrain.py --lr 1e-3 --batch-size 256 --sample-ratio 0.30 --seed 2",
-     "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.001-bs256-ratio0.3-seed2"),
-    ("torchrun --nproc-per-node 2 ./train.py --model-type SupervisedPretrained --label-ratio 0.01 --optimizer adam "
-     "--pretrained-model-path 'x y/checkpoint/SupervisedPretraining/imagenet-sgd-lr0.1-bs64-ratio1/last.pth'",
-     "SupervisedPretrained_cifar100-adam-lr0.1-bs128-ratio1-labels0.01"),
-    ("python train.py --model-type SelfSupervisedPretrained --pretrained-model-path "
-     "checkpoint/SelfSupervisedPretraining/stl10-adam-lr0.001-bs128-ratio1/last.pth",
-     "SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-fromstl10-ratio1"),
-    ("python train.py --model-type SupervisedPretrained", "SupervisedPretrained_cifar100-sgd-lr0.1-bs128")])
-def test_a_command_tells_the_name_of_its_csv(command, name):
-    assert rerun_name(command) == name
-
-
-def test_every_csv_in_res_has_the_command_that_reruns_it():
+def test_every_csv_of_the_study_has_the_command_and_the_settings_that_made_it():
     wrong = {}
     for path in EVIDENCE:
         config = results.read_config(path.with_suffix(".yml"))
         if path.with_suffix(".yml") not in TRACKED or "command" not in config:
             wrong[str(path)] = "no YAML file with its command beside it"
-        elif rerun_name(config["command"]) != path.stem:
-            wrong[str(path)] = f"another run than {config['command']}"
-    assert wrong == {}
+            continue
+        pretraining, flags = said_by(config["command"])
+        known = {**config["flags"], **{name: value for name, value in config["settings"].items() if value is not None
+                                       and flags.get(name) not in (None, "auto")}}
+        if known.get("knn_every") == known["epochs"]:  # no less often than at the last one
+            del known["knn_every"]
+        other = [name for name, value in known.items() if name in flags and str(flags[name]) != str(value)]
+        if other or pretraining != path.name.startswith("pretrain_"):
+            wrong[str(path)] = f"its command says another {', '.join(other) or 'program'}"
+    assert wrong == {} and EVIDENCE
+
+
+def test_a_run_of_the_study_knows_the_pretraining_that_it_started_from():
+    made = {str(results.read_config(path.with_suffix(".yml"))["settings"]) for path in EVIDENCE
+            if path.name.startswith("pretrain_")}
+    begun = [config["weights"]["run"]["settings"] for config in
+             (results.read_config(path.with_suffix(".yml")) for path in EVIDENCE) if config["weights"]]
+    assert begun and {str(settings) for settings in begun} <= made
 
 
 def test_the_demo_table_is_what_its_csvs_hold():
     rows = re.findall(r"^\| (.+) \| (\d\.\d+ ± \d\.\d+) \|$", (ROOT / "README.md").read_text(), re.M)
-    found = {(result.setting.model_type, result.runs[0].planned): "{:.3f} ± {:.3f}".format(*result.test)
-             for result in results.read_results(ROOT / "res" / "demo" / "res") if not result.setting.pretraining}
+    found = {(result.setting.model_type, result.runs[0].planned): "{:.3f} ± {:.3f}".format(*result.test[:2])
+             for result in results.read_results(STUDY / "demo" / "res") if not result.setting.pretraining}
     assert rows == [("self-supervised, linear", found.pop(("SelfSupervisedPretrained", 10))),
                     ("self-supervised, finetune", found.pop(("SelfSupervisedPretrainedFinetune", 10))),
                     ("supervised, linear", found.pop(("SupervisedPretrained", 10))),

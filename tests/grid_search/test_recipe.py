@@ -8,26 +8,26 @@ import pytest
 
 from records import results
 from tests.common import BASH, ROOT, copy_code, environment
-from tests.evidence import EVIDENCE, TRACKED
+from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
 LIST = re.search("<<'END'\n(.*)\nEND\n", (ROOT / "grid_search" / "recipe.sh").read_text(), re.S).group(1)
 CHANGES = [(line.split()[0], " ".join(line.split()[2:])) for line in LIST.splitlines()]
 ROWS = [(name, [cell.strip() for cell in cells.split("|")])
-        for name, cells in re.findall(r"^\| `(\S+)` \|(.*)\|$", (ROOT / "res" / "README.md").read_text(), re.M)]
+        for name, cells in re.findall(r"^\| `(\S+)` \|(.*)\|$", (STUDY / "README.md").read_text(), re.M)]
 
 
 def test_the_script_the_tables_and_the_evidence_name_the_same_changes():
     names = [name for name, _ in CHANGES]
-    folders = {path.relative_to(ROOT / "res" / "recipe").parts[0] for path in TRACKED
-               if path.is_relative_to(ROOT / "res" / "recipe")}
+    folders = {path.relative_to(STUDY / "recipe").parts[0] for path in TRACKED
+               if path.is_relative_to(STUDY / "recipe")}
     assert len(set(names)) == len(names) and set(names) == folders
     assert sorted(names) == sorted(name for name, _ in ROWS)
 
 
 @pytest.mark.parametrize("name, options", CHANGES)
 def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
-    runs = results.read_runs(ROOT / "res" / "recipe" / name / "res")
+    runs = results.read_runs(STUDY / "recipe" / name / "res")
     [trained] = [run for run in runs if not run.setting.pretraining]
     cells = [f"{results.choose_epoch(trained.rows)['val_accuracy']:.3f}"]
     for run in runs:
@@ -41,8 +41,12 @@ def test_a_row_of_the_tables_is_what_its_csvs_hold(name, options):
 
 
 def settings(command):
+    """What a command says, but for folders: they have moved since, and runs have other names."""
     _, name, *arguments = shlex.split(command)
-    return str({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
+    args = vars({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
+    path = args.pop("pretrained_model_path", None)
+    *_, above, folder = "", "", *args.pop("output_dir").parts
+    return str((args, path and path.parts[-3], folder if above == "recipe" else ""))
 
 
 @pytest.mark.parametrize("script, changes", [
@@ -54,7 +58,7 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env=environment(DRY_RUN="1"))
-    folders = [ROOT / "res" / "recipe" / name / "res" for name in changes] or [ROOT / "res"]
+    folders = [STUDY / "recipe" / name / "res" for name in changes] or [STUDY / "res"]
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
     assert set(map(settings, done.stdout.splitlines())) == set(map(settings, made))
 

@@ -5,8 +5,7 @@ import math
 import pytest
 
 from records import results, runs
-from records.setting import parse_name
-from tests.csv_runs import NAME, epoch, write_run
+from tests.csv_runs import NAME, behind, epoch, made_from, write_run
 
 
 @pytest.fixture
@@ -69,8 +68,8 @@ def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
     ("SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-fromstl10-ratio1",
      (False, "cifar100", 1.0, "SelfSupervisedPretrained", "sgd", 0.1, 128, 1.0, "stl10", 0))])
 def test_run_names(stem, expected):
-    setting, seed, run = parse_name(stem)
-    assert (*setting[:-1], seed) == expected and stem.endswith("_" + run)
+    setting, seed, run = results.parse_name(stem)
+    assert (*setting[:-1], seed) == expected and setting.more == () and stem.endswith("_" + run)
 
 
 def test_planned_epochs_are_those_beside_the_csv_or_else_beside_the_checkpoint(res):
@@ -114,3 +113,53 @@ def test_a_resumed_csv_keeps_columns_that_are_not_known_and_gains_new_ones(res):
     log.write({"epoch": 4, "train_loss": 3.0, "macro_f1": 0.75})
     assert path.read_text() == ("epoch,train_loss,macro_f1,remark\n1,1.0,,slow\n2,1.0,,slow\n3,2.0,0.5,\n"
                                 "4,3.0,0.75,\n")
+
+
+def test_spreads_over_seeds_of_training_and_of_pretraining(res):
+    """Two pre-trainings, three seeds of training on each; numbers worked out by hand."""
+    accuracies = {(0, 0): 0.40, (0, 1): 0.42, (0, 2): 0.44, (1, 0): 0.50, (1, 1): 0.54, (1, 2): 0.58}
+    for (before, seed), value in accuracies.items():
+        write_run(res, f"{before}{seed}", [epoch(value, value)],
+                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(before), seed=seed))
+    result, = results.read_results(res)
+    assert (result.pretrainings, result.seeds, len(result.runs)) == (2, 3, 6)
+    assert result.test.mean == pytest.approx(0.48)  # of 0.42 and 0.54
+    assert result.test.std == pytest.approx(math.sqrt((0.0008 + 0.0032) / 4))
+    assert result.test.between == pytest.approx(0.12 / math.sqrt(2)) and result.val == result.test
+
+
+def test_pretrainings_of_unequal_numbers_of_seeds_weigh_the_same(res):
+    for before, seed, value in ((0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.6)):
+        write_run(res, f"{before}{seed}", [epoch(value, value)],
+                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(before), seed=seed))
+    result, = results.read_results(res)
+    assert result.test == pytest.approx((0.4, math.sqrt(0.02), 0.4 / math.sqrt(2)))
+
+
+def test_one_seed_of_training_on_each_pretraining_has_the_second_spread_alone(res):
+    for seed, value in enumerate((0.4, 0.6)):
+        write_run(res, str(seed), [epoch(value, value)],
+                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(seed), seed=seed))
+    result, = results.read_results(res)
+    assert result.test == pytest.approx((0.5, None, 0.2 / math.sqrt(2)))
+
+
+def test_runs_without_pretraining_have_no_second_spread(res):
+    for seed, value in enumerate((0.4, 0.6)):
+        write_run(res, str(seed), [epoch(value, value)], made=made_from(seed=seed))
+    result, = results.read_results(res)
+    assert (result.pretrainings, result.seeds, result.test.between) == (0, 2, None)
+
+
+def test_a_copy_of_a_run_under_another_name_counts_once(res, capsys):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_run(res, name, [epoch(0.5, 0.5)], made=made_from(seed=seed))
+    result, = results.read_results(res)
+    assert (result.seeds, len(result.runs)) == (2, 2)
+    assert capsys.readouterr().err == f"skipped {res / 'b.csv'}: the same run as a.csv\n"
+
+
+def test_runs_without_a_seed_are_all_counted(res):
+    for name in "ab":
+        write_run(res, name, [epoch(0.5, 0.5)], made=made_from(seed=None))
+    assert results.read_results(res)[0].seeds == 2

@@ -4,26 +4,28 @@ import math
 import re
 
 import pytest
-import yaml
 
 import report
-from records import runs
+from records import results, runs
 from reporting import readme
 from reporting.readme import END, NOTHING, START
-from tests.csv_runs import NAME, epoch, write_run
+from tests.csv_runs import NAME, behind, epoch, made_from, write_run
 
 LINEAR = "SupervisedPretrained_cifar100-sgd-lr0.1-bs128"
 SIMCLR = "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128"
 PRETRAINED = "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.001-bs64-ratio"
 PLACE = {"machine": "Abacus, 2 beads", "threads": 2, "processes": 1, "commit": "0123456789abcdef",
-         "versions": {"python": "3", "torch": "9.9"}, "val_ratio": 0.1}
+         "versions": {"python": "3", "torch": "9.9"}}
 
 
-def write(res, name, epochs, /, **config):
+def write(res, name, epochs, /, weights=None, place=PLACE, **settings):
+    """A run whose old name tells its settings, too; one with a ratio in it starts from a pre-training of ours."""
     columns = runs.PRETRAIN_COLUMNS if name.startswith("pretrain_") else runs.TRAIN_COLUMNS
-    write_run(res, name, epochs, columns=columns)
-    config = {"epochs": len(epochs), "image_size": 32, "pretrained_model_path": None, **PLACE, **config}
-    (res / f"{name}.yml").write_text(yaml.safe_dump(config))
+    ratio = results.parse_name(name)[0].ratio
+    if ratio and not name.startswith("pretrain_"):
+        weights = behind(sample_ratio=ratio)
+    made = made_from(name, weights, **{"epochs": len(epochs), **settings})
+    write_run(res, name, epochs, columns=columns, made={**made, **place})
 
 
 def section(folder):
@@ -51,11 +53,9 @@ def study(tmp_path):
     for ratio, top in (("0.1", 0.4), ("1", 0.5)):
         write(res, PRETRAINED + ratio, [{"loss": 3, "knn_accuracy": 0.2}, {"loss": 2.5, "knn_accuracy": top / 2}],
               knn_data="cifar100", image_size=48)
-        path = f"checkpoint/{PRETRAINED.split('_', 1)[1].replace('_', '/')}{ratio}/last.pth"
         for seed, more in (("", 0), ("-seed1", 0.02)):
-            write(res, f"{LINEAR}-ratio{ratio}{seed}", [epoch(top + more, top + more - 0.01)] * 3,
-                  pretrained_model_path=path)
-        write(res, f"{SIMCLR}-ratio{ratio}", [epoch(top + 0.1, top)], pretrained_model_path=path, image_size=None)
+            write(res, f"{LINEAR}-ratio{ratio}{seed}", [epoch(top + more, top + more - 0.01)] * 3)
+        write(res, f"{SIMCLR}-ratio{ratio}", [epoch(top + 0.1, top)], image_size=48)
     write(res, NAME, [epoch(0.3, 0.31)] * 2)
     write(res, NAME + "-labels0.1", [epoch(0.2, 0.21)] * 2)
     write(res, "Supervised_digits-sgd-lr0.1-bs8", [epoch(0.9, 0.9)])
@@ -65,12 +65,13 @@ def study(tmp_path):
 def test_the_tables_say_what_validation_chose(study):
     lines = section(study)
     best, by_ratio, *_ = row(lines, "Supervised pre-training on the same images, linear")
-    assert best[1:] == ["sgd", "0.1", "128", "1", "0.5000 ± 0.0141", "0.5100 ± 0.0141", "3/3", "2", "0:01:30"]
+    assert "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 1." in lines
+    assert best[1:] == ["32", "0.5000 ± 0.0141", "0.5100 ± 0.0141", "3/3", "2", "0:01:30"]
     assert by_ratio[1:] == ["-", "0.4000 ± 0.0141 (2)", "0.5000 ± 0.0141 (2)"]
     scratch, by_ratio, by_labels = row(lines, "Supervised from scratch")
-    assert scratch[5] == "0.3100" and by_ratio[1:] == ["0.3100 (1)", "-", "-"]
+    assert scratch[2] == "0.3100" and by_ratio[1:] == ["0.3100 (1)", "-", "-"]
     assert by_labels[1:] == ["0.2100 (1)", "0.3100 (1)", "-"]
-    assert row(lines, "Self-supervised (SimCLR), imagenet")[1][5:] == ["2.5000", "-", "0.2500", "2/2", "1", "0:01:00"]
+    assert row(lines, "Self-supervised (SimCLR), imagenet")[1][1:] == ["1", "2.5000", "0.2500", "1", "0:01:00"]
     assert not any("digits" in line or "Status" in line for line in lines)
 
 
@@ -81,8 +82,8 @@ def test_the_scale_is_that_of_all_runs(study):
 
 
 def test_several_machines_commits_and_unknown_settings_are_told(study):
-    write(study / "res", NAME + "-seed1", [epoch(0.3, 0.3)], machine="Loom", threads=1, processes=4,
-          commit="fedcba9876+")
+    write(study / "res", NAME + "-seed1", [epoch(0.3, 0.3)],
+          place={**PLACE, "machine": "Loom", "threads": 1, "processes": 4, "commit": "fedcba9876+"})
     (study / "res" / f"{NAME}.yml").write_text("[")
     (study / "res" / f"{NAME}-labels0.1.yml").unlink()
     line = section(study)[0]
@@ -92,33 +93,32 @@ def test_several_machines_commits_and_unknown_settings_are_told(study):
 
 def test_links_are_relative_and_the_same_results_give_the_same_bytes(study):
     def files():
-        return {path: path.read_bytes() for path in [study / "README.md", *study.glob("res/figures/*")]}
+        return {path: path.read_bytes() for path in [study / "README.md", *study.glob("figures/*")]}
 
-    (study / "res/figures").mkdir()
-    (study / "res/figures/old.png").write_bytes(b"")
+    (study / "figures").mkdir()
+    (study / "figures/old.png").write_bytes(b"")
     lines = section(study)
     links = re.findall(r"!\[.+\]\((.*)\)", "\n".join(lines))
-    assert sorted(links) == sorted(f"res/figures/{path.name}" for path in study.glob("res/figures/*"))
-    assert links == [f"res/figures/cifar100_{name}.png" for name in ("best", "curves", "ratio", "labels")]
+    assert sorted(links) == sorted(f"figures/{path.name}" for path in study.glob("figures/*"))
+    assert links == [f"figures/cifar100_{name}.png" for name in ("best", "curves", "ratio", "labels")]
     before = files()
     assert section(study) == lines and files() == before
 
 
 def test_imagenet_weights_are_told_from_our_own_pretraining(study):
-    write(study / "res", LINEAR, [epoch(0.7, 0.7)])
+    write(study / "res", LINEAR, [epoch(0.7, 0.7)], weights={"digest": "w", "from": "imagenet", "run": None})
     lines = section(study)
     assert [len(row(lines, name)) for name in (
         "ImageNet weights, linear", "Supervised pre-training on the same images, linear")] == [3, 3]
 
 
 def test_unfinished_and_diverged_runs_are_marked(study):
-    write(study / "res", f"{LINEAR}-ratio1-seed2", [epoch(0.5, 0.5)], epochs=9, pretrained_model_path="a")
+    write(study / "res", f"{LINEAR}-ratio1-seed2", [epoch(0.5, 0.5)], epochs=3)
     for ratio in ("0.1", "1"):
-        write(study / "res", f"{SIMCLR}-ratio{ratio}", [epoch(0.5, 0.5, train_loss=math.nan)],
-              pretrained_model_path="a")
+        write(study / "res", f"{SIMCLR}-ratio{ratio}", [epoch(0.5, 0.5, train_loss=math.nan)])
     lines = section(study)
     best, by_ratio, _ = row(lines, "Supervised pre-training on the same images, linear")
-    assert best[7] == "1/9" and best[-1] == "unfinished (1 of 3)" and by_ratio[-1].endswith("(3)*")
+    assert "1/3" in best and best[-1] == "unfinished (1 of 3)" and by_ratio[-1].endswith("(3)*")
     best, by_ratio, _ = row(lines, "Self-supervised pre-training, fine-tuned")
     assert best[1] == "-" and best[-1] == "diverged" and by_ratio[1:] == ["-", "diverged", "diverged"]
 
@@ -127,14 +127,14 @@ def test_unfinished_and_diverged_runs_are_marked(study):
 def test_without_results_it_says_so(tmp_path, names):
     for name in names:
         write_run(tmp_path / "res", name, [epoch(0.5, 0.5)])
-    assert section(tmp_path) == [NOTHING] and not list(tmp_path.glob("res/figures/*"))
+    assert section(tmp_path) == [NOTHING] and not list(tmp_path.glob("figures/*"))
 
 
 @pytest.mark.parametrize("text", ["", START, END + START, START + END + START, START + END + END, START + START + END])
 def test_a_readme_without_the_two_marks_stays(study, capsys, text):
     (study / "README.md").write_text(text)
     assert report.main(["--res", str(study / "res"), "--readme", str(study / "README.md")]) == 1
-    assert (study / "README.md").read_text() == text and not (study / "res/figures").exists()
+    assert (study / "README.md").read_text() == text and not (study / "figures").exists()
     assert capsys.readouterr().err.count("\n") == 1
 
 
