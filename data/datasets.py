@@ -16,7 +16,7 @@ from data.listing import class_folders
 from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out is looked for here
 from data.sources import ArraySource, FolderSource
 from data.store import open_store
-from data.store_files import checksum, file_contents
+from data.store_files import checksum
 from data.streams import rng
 from records.names import printable
 
@@ -117,7 +117,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     rows = wanted[store.present[wanted]]
     _check_what_is_left(store, wanted, rows, folder, labels)
     return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums,
-                 file_contents(folder))
+                 store.contents)
 
 
 def _check_what_is_left(store, wanted, rows, folder, labels):

@@ -46,7 +46,7 @@ def from_state(state):
     try:
         pixels = {int(size): found.numpy() for size, found in state["pixels"].items()}
         found = {"pixels": pixels, "files": state["files"].numpy()}
-    except (TypeError, KeyError, AttributeError, ValueError):
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, RuntimeError):
         return None
     arrays = [*pixels.values(), found["files"]]
     return found if all(array.dtype == np.int64 and array.ndim == 1 for array in arrays) else None

@@ -23,28 +23,33 @@ def stratified(labels, ratio, seed, spared=0, purpose="sample"):
     return np.sort(order[place < np.repeat(kept, counts)])
 
 
-def hold_out(labels, ratio, seed, checksums=None):
+def hold_out(labels, ratio, seed, checksums=None, rows=None):
     """Split rows into a training and a validation part, class by class; each class keeps at least
     one row to train on.
 
-    Args: checksums: int64 (N,) of the images: copies of one picture all go to the training part.
-    Returns: (training rows, validation rows), both int64 ascending; no validation for ratio 0.
+    Args: labels: int64 (N,). ratio: in [0, 1). checksums: int64 (N,) of the images: copies of one
+        picture that were drawn and not drawn all go to the training part. rows: int64 (M,),
+        ascending, those of the N that can be used, None for all. It is drawn from all N, so that
+        an image that cannot be read changes nothing for the others.
+    Returns: (training, validation), int64 positions in rows, ascending; no validation for ratio 0.
     """
-    rows = np.arange(len(labels))
+    rows = np.arange(len(labels)) if rows is None else rows
     if ratio == 0:
-        return rows, np.arange(0)
-    drawn = stratified(labels, ratio, seed, spared=1, purpose="hold-out")
+        return np.arange(len(rows)), np.arange(0)
+    drawn = np.isin(rows, stratified(labels, ratio, seed, spared=1, purpose="hold-out"))
+    drawn &= np.isin(labels[rows], labels[rows[~drawn]])  # what a class was to keep may not be read
     if checksums is not None:
-        drawn = drawn[~np.isin(checksums[drawn], np.delete(checksums, drawn))]
-    return np.setdiff1d(rows, drawn), drawn
+        drawn &= ~np.isin(checksums[rows], checksums[rows[~drawn]])
+    return np.flatnonzero(~drawn), np.flatnonzero(drawn)
 
 
 def sample(labels, ratio, seed, left_out=None):
     """Rows to pre-train on: a share of every class, of what no training will hold out.
 
-    Args: left_out: (ratio, seed) of `hold_out`, None for nothing. Its rows are left out as they are
-        drawn, with or without copies: images that are not decoded have no checksums yet. What is
-        held out in the end is among them, and has no copy elsewhere.
+    Args: labels: int64 (N,); nothing is left out where one is -1. left_out: (ratio, seed) of
+        `hold_out`, None for nothing. Its rows are left out as they are drawn, with or without
+        copies: images that are not decoded have no checksums yet. What is held out in the end is
+        among them, and has no copy elsewhere.
     Returns: int64 row numbers, ascending.
     """
     if left_out is None or not len(labels) or labels.min() < 0:

@@ -26,18 +26,20 @@ writing = partial(writing, what="image store", flag="--store-dir")
 class Store(NamedTuple):
     """images: uint8 (N, S, S, 3) memory map, read-only; labels: int64 (N,), -1 for none;
     classes: names by label; present: bool (N,), which rows are packed (the others are black);
-    checksums: int64 (N,) memory map, `checksum` of each packed image."""
+    checksums: int64 (N,) memory map, `checksum` of each packed image; contents: int64 (N,), size
+    (bytes) << 32 | crc32 of each packed file, -1 where that is not known."""
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple
     present: np.ndarray
     checksums: np.ndarray
+    contents: np.ndarray
 
 
 def checksum(image):
-    """63 bits of BLAKE2b of an image's bytes: crc32 would find copies by chance among 60,000 times
-    50,000 pairs. Args: image: contiguous uint8 array."""
+    """63 bits of BLAKE2b of an image's bytes, an int >= 0: crc32 would find copies by chance among
+    60,000 times 50,000 pairs. Args: image: contiguous uint8 array."""
     return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest(), "little") >> 1
 
 
@@ -121,10 +123,21 @@ def load(folder, meta):
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels, checks = np.load(folder / "labels.npy"), checksums(folder)
     present, size = np.asarray(checks >= 0), meta["size"]
-    shapes = images.shape, present.shape, file_keys(folder).shape
+    keys = np.asarray(file_keys(folder))
+    shapes = images.shape, present.shape, keys.shape
     if shapes != ((len(labels), size, size, 3), labels.shape, (len(labels), CONTENT + 1)):
         raise ValueError(f"labels {labels.shape}; images, checksums, keys {shapes}")
-    return Store(images, labels, tuple(meta["classes"]), present, checks)
+    return Store(images, labels, tuple(meta["classes"]), present, checks, fingerprints(keys))
+
+
+def fingerprints(keys):
+    """int64 (N,), as Store.contents; -1 also for empty files and those of 2 GiB and more.
+
+    Args: keys: int64 (N, 5), as from `file_keys`.
+    """
+    size, content = keys[:, SIZE], keys[:, CONTENT]
+    known = (size > 0) & (size < 2 ** 31) & (content >= 0)
+    return np.where(known, size << 32 | content, -1)
 
 
 def checksums(folder, mode="r"):
@@ -135,13 +148,6 @@ def checksums(folder, mode="r"):
 def file_keys(folder, mode="r"):
     """int64 (N, 5) memory map: each file's key (see data.listing) and CONTENT."""
     return np.load(folder / "keys.npy", mmap_mode=mode)
-
-
-def file_contents(folder):
-    """int64 (N,): size and crc32 of each packed file in one number, -1 where they are not known."""
-    keys = file_keys(folder)
-    size, content = np.asarray(keys[:, SIZE]), np.asarray(keys[:, CONTENT])
-    return np.where((size > 0) & (content >= 0), size << 32 | content, -1)
 
 
 def read_meta(folder, size):

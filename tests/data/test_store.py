@@ -1,9 +1,11 @@
 """The store: packed once, opened at once, grown, resumed after a kill, checked, shared."""
 
+import hashlib
 import json
 import mmap
 import os
 import time
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,6 @@ from PIL import Image
 from data import changes, store, store_files
 from data.sources import ArraySource, FolderSource
 from data.store import read_ahead
-from data.store_files import checksum
 from tests.data.made import SIZE, Opener, coded
 
 
@@ -26,7 +27,24 @@ def test_labels_match_what_the_images_say(opener):
     np.testing.assert_array_equal(opened.images[:, 0, 0, 0], opened.labels)
     np.testing.assert_array_equal(opened.images[:, 0, 0, 1], np.tile(np.arange(8), 3))
     checksums = np.load(opener.folder / "checksums.npy")
-    assert checksums.tolist() == [checksum(image) for image in np.asarray(opened.images)]
+    assert checksums.tolist() == [store_files.checksum(image) for image in np.asarray(opened.images)]
+
+
+def test_a_checksum_has_63_bits():
+    found = np.array([store_files.checksum(coded(0, k)) for k in range(64)])
+    digest = hashlib.blake2b(coded(0, 0).tobytes(), digest_size=8).digest()
+    assert found[0] == int.from_bytes(digest, "little") // 2
+    assert found.dtype == np.int64 and found.min() >= 0 and found.max() >= 2 ** 62 and len(set(found.tolist())) == 64
+
+
+def test_contents_are_those_of_the_files_that_are_packed(opener):
+    opened = opener(rows=[1, 9])
+    for row, name in ((1, "class0/001.png"), (9, "class1/001.png")):
+        content = (opener.root / name).read_bytes()
+        assert opened.contents[row] == len(content) * 2 ** 32 + zlib.crc32(content)
+    assert (np.delete(opened.contents, [1, 9]) == -1).all() and opened.contents.dtype == np.int64
+    images = np.stack([coded(0, k) for k in range(4)])
+    assert opener(lambda: ArraySource(images, [0] * 4, ["a"])).contents.tolist() == [-1] * 4
 
 
 def test_second_start_reads_no_file_and_writes_nothing(opener, monkeypatch):

@@ -197,7 +197,7 @@ def test_without_room_for_a_copy_it_is_packed_anew(opener, monkeypatch):
 
 
 def test_a_store_of_another_version_is_packed_anew(opener, monkeypatch):
-    monkeypatch.setattr(store_files, "VERSION", 2)
+    monkeypatch.setattr(store_files, "VERSION", 3)
     opener()
     monkeypatch.undo()
     assert opener().present.all() and agrees(opener)
