@@ -43,7 +43,8 @@ def open_labelled(args, image_size):
                          f"{args.data_dir}/train")
     test = load_split(args.data, "test", args.data_dir, size, **options)
     labels = train.labels[train.rows]
-    kept, held_out = hold_out(labels, args.val_ratio, args.val_seed, train.checksums[train.rows])
+    kept, held_out = hold_out(train.labels, args.val_ratio, args.val_seed, train.checksums,
+                              train.rows)
     kept = kept[stratified(labels[kept], args.label_ratio, args.seed, purpose="labels")]
     return Labelled(train, test, {"train": kept, "val": held_out})
 
