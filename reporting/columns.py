@@ -101,11 +101,12 @@ def shared(results, columns):
     parts = []
     for name in SHARED:
         values = {row.get(name) for row in rows}
-        values -= {None} if name == "sample_ratio" else set()  # not all have a pre-training
+        some = None in values and name == "sample_ratio"  # not all have a pre-training
+        values -= {None} if some else set()
         if name not in columns and len(values) == 1 and values != {None}:
             (value,) = values
             word = "{} epoch" if (name, value) == ("epochs", "1") else words.get(name, "{}")
-            parts.append(word.format(value))
+            parts.append(word.format(value) + " where there is one" * some)
     return f"All rows: {', '.join(parts)}." if parts else ""
 
 

@@ -84,7 +84,7 @@ def test_a_warmup_of_a_tenth_is_no_column_and_another_is(tmp_path):
 def test_what_all_rows_share_is_one_line(tmp_path):
     found = read(tmp_path, made_from(LINEAR, behind(sample_ratio=0.5)), made_from(stem="3x3"))
     assert shared(found, apart(found)) == (
-        "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 0.5, 1 epoch, 32 px.")
+        "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 0.5 where there is one, 1 epoch, 32 px.")
     assert layout(found).splitlines()[0].startswith("All rows: sgd, ")
 
 
