@@ -117,6 +117,7 @@ def test_a_report_of_runs_with_such_names(tmp_path, capsys, recwarn):
     said = capsys.readouterr()
     assert said.err == "" and not [str(found.message) for found in recwarn if "Glyph" in str(found.message)]
     text = (tmp_path / "report" / "results.md").read_text(encoding="utf-8")
-    widths = {line.replace(r"\|", "").count("|") for line in text.splitlines() if line.startswith("|")}
-    assert len(widths) == 1 and r"a\|b" in text and "\\<b>" in text and "](best_%3Cb%3E%20c.png)" in text
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert all(len({line.replace(r"\|", "").count("|") for line in lines}) == 1 for lines in tables)
+    assert len(tables) == 2 * len(data) and r"a\|b" in text and "\\<b>" in text and "](best_%3Cb%3E%20c.png)" in text
     assert len(list(tmp_path.glob("report/best_*.png"))) == len(data)

@@ -65,7 +65,7 @@ def study(tmp_path):
 def test_the_tables_say_what_validation_chose(study):
     lines = section(study)
     best, by_ratio, *_ = row(lines, "Supervised pre-training on the same images, linear")
-    assert "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 1." in lines
+    assert "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 1 where there is one." in lines
     assert best[1:] == ["32", "0.5000 ± 0.0141", "0.5100 ± 0.0141", "3/3", "2", "0:01:30"]
     assert by_ratio[1:] == ["-", "0.4000 ± 0.0141 (2)", "0.5000 ± 0.0141 (2)"]
     scratch, by_ratio, by_labels = row(lines, "Supervised from scratch")
