@@ -82,9 +82,9 @@ def _rgb(low):
 
 
 class Flag(NamedTuple):
-    """programs: letters of those that take it: P pretrain.py, T train.py, E test.py. options: of
-    argparse. result: whether it changes a number of a run. resumable: whether --resume goes on with
-    another value. shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
+    """programs: P pretrain.py, T train.py, E test.py, I predict.py, X export.py that take it.
+    options: of argparse. result: whether it changes a number of a run. resumable: whether --resume
+    goes on with another value. shared: "run.sh", "grids run.sh": what hands it to pre-training."""
 
     programs: str
     options: dict
@@ -102,20 +102,20 @@ _RATE = _number(float, 0, 1e30, open_low=True)  # float32 ends at 3e38
 _RATIO = _number(float, 0, 1, open_low=True)
 _ALL = "grids run.sh"
 ARGUMENTS = {
-    "model_type": _flag("PTE", "method"),
-    "data": _flag("PTE", "dataset"),
-    "data_dir": _flag("PTE", "folder that holds the datasets", False, shared=_ALL, type=path,
+    "model_type": _flag("PTEIX", "method"),
+    "data": _flag("PTEIX", "dataset"),
+    "data_dir": _flag("PTEI", "folder that holds the datasets", False, shared=_ALL, type=path,
                       default=Path("data")),
-    "store_dir": _flag("PTE", "folder for the decoded images (default: store/ in --data-dir)",
+    "store_dir": _flag("PTEI", "folder for the decoded images (default: store/ in --data-dir)",
                        False, shared=_ALL, type=path),
-    "output_dir": _flag("PTE", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
+    "output_dir": _flag("PTEIX", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
                         type=utf8_path, default=Path(".")),
-    "device": _flag("PTE", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
+    "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
     "lr": _flag("PT", "peak learning rate", type=_RATE, default=0.1),
     "optimizer": _flag("PT", "optimizer", choices=("sgd", "adam", "lars"), default="sgd"),
     "criterion": _flag("T", "loss", choices=("CrossEntropyLoss", "MultiMarginLoss"),
                        default="CrossEntropyLoss"),
-    "batch_size": _flag("PTE", "images in a batch", type=_COUNT, default=128),
+    "batch_size": _flag("PTEI", "images in a batch", type=_COUNT, default=128),
     "epochs": _flag("PT", "passes over the training images", resumable=True, shared="run.sh",
                     type=_COUNT, default=200),
     "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)",
@@ -158,28 +158,28 @@ ARGUMENTS = {
                        type=_number(float, 0, 0.9), default=0.1),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            type=_number(int, 0, 1000), default=0),
-    "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
+    "checkpoint": _flag("EIX", "checkpoint (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
     "seed": _flag("PT", "seed of everything random", shared="run.sh",
                   type=_number(int, 0, 2 ** 63 - 1), default=0),
-    "amp": _flag("PTE", "autocast; auto: bf16 where fast", shared=_ALL,
+    "amp": _flag("PTEI", "autocast; auto: bf16 where fast", shared=_ALL,
                  choices=("auto", "off", "bf16", "fp16"), default="auto"),
     "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", resumable=True,
                      action="store_true"),
     "micro_batch_size": _flag("PT", "images of a batch, in all processes together, that go through "
                               "the network at once, for batches larger than memory (default: all)",
                               type=_number(int, 4, MANY)),
-    "workers": _flag("PTE", "processes that decode images (default: all cores)", False, shared=_ALL,
-                     type=_number(int, 1, 1024)),
-    "max_bad_images": _flag("PTE", "unreadable images to skip before giving up", False, shared=_ALL,
-                            type=_number(int, 0, 10 ** 9), default=0),
+    "workers": _flag("PTEI", "processes that decode images (default: all cores)", False,
+                     shared=_ALL, type=_number(int, 1, 1024)),
+    "max_bad_images": _flag("PTEI", "unreadable images to skip before giving up", False,
+                            shared=_ALL, type=_number(int, 0, 10 ** 9), default=0),
     "checkpoint_minutes": _flag("PT", "minutes between checkpoints inside an epoch", False,
                                 shared=_ALL, type=_number(float, 0, MANY, open_low=True),
                                 default=10.0),
     "resume": _flag("PT", "go on from the run's last checkpoint", False, type=_boolean, nargs="?",
                     const=True, default=False),
-    "debug": _flag("PTE", "show the traceback of an error", False, action="store_true"),
+    "debug": _flag("PTEIX", "show the traceback of an error", False, action="store_true"),
 }
 
 
