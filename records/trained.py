@@ -10,8 +10,9 @@ def find_trained(folder, data):
     of the last where nothing was held out. Raises: FileNotFoundError."""
     last = checkpoint.newest(folder, lambda state: state.get("config", {}).get("data") == data)
     if last is None:
+        program = "train.py" if folder.name in MODEL_TYPES else "pretrain.py"
         raise FileNotFoundError(f"no checkpoint of a finished run on {data} below {folder}; make "
-                                f"one with `python train.py --model-type {folder.name} --data "
+                                f"one with `python {program} --model-type {folder.name} --data "
                                 f"{data}` or name one with --checkpoint")
     best = last.with_name(checkpoint.BEST)
     return best if best.is_file() else last
