@@ -11,7 +11,7 @@ from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS, stored_size
 from functions import labelled_view
 from records import checkpoint
-from records.files import whole
+from records.files import whole, writing
 from records.names import printable
 from records.portable import FORMATS, changes, facts_of, plain_network
 from records.trained import check_made_by, find_trained, network_of
@@ -54,12 +54,13 @@ def main(argv=None):
     path = args.checkpoint or find_newest(args)
     tensors, facts, forward = load(path, args.what)
     with contextlib.ExitStack() as files:
-        if args.format == "torchvision":  # whose files have no room for it
-            beside = files.enter_context(whole(args.out.with_suffix(".json"), encoding="utf-8"))
-            json.dump(facts, beside, indent=1)
-        file = files.enter_context(whole(args.out, "wb"))
-        form.write(plain_network(tensors, facts), facts, file)
-        file.flush()
+        with writing(args.out.parent, "network", "--out in another"):
+            if args.format == "torchvision":  # whose files have no room for it
+                beside = files.enter_context(whole(args.out.with_suffix(".json"), encoding="utf-8"))
+                json.dump(facts, beside, indent=1)
+            file = files.enter_context(whole(args.out, "wb"))
+            form.write(plain_network(tensors, facts), facts, file)
+            file.flush()
         reader, difference = verify(form, file.name, facts, forward, args.out)
     size = facts["image_size"]
     print(f"{printable(args.out)}: {facts['what']} of {path}, a {facts['arch']} with a "

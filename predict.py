@@ -17,7 +17,7 @@ from data.datasets import DATASETS, load_split, open_source, stored_size
 from data.pictures import decoded, pictures
 from functions import Backbone, autocast, labelled_view
 from records import checkpoint
-from records.files import whole
+from records.files import whole, writing
 from records.rows import npz_rows
 from records.trained import check_made_by, find_trained, network_of
 from training.features import kept_features
@@ -67,7 +67,7 @@ def main(argv=None):
             add = None
             if args.features:
                 width = classifier.model.fc.in_features
-                with _told(args.features, "--features"):
+                with writing(args.features.parent, "features", "--features in another"):
                     add = files.enter_context(npz_rows(args.features, width))
             count, broken = classify(args, classifier, neighbours, table, add)
     if broken:
@@ -256,7 +256,9 @@ def _table(path, stdout):
     """A file for csv.writer in which every name is as it was, also one that is no UTF-8."""
     options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     if path:
-        with _told(path, "--out"), whole(path, **options) as file:
+        with contextlib.ExitStack() as files:
+            with writing(path.parent, "table", "--out in another"):
+                file = files.enter_context(whole(path, **options))
             yield file
         return
     stdout.flush()
@@ -265,18 +267,6 @@ def _table(path, stdout):
         yield file
     finally:
         file.detach()  # flushes, and leaves stdout open
-
-
-@contextlib.contextmanager
-def _told(path, flag):
-    """Say of an OSError that is about a file to write which flag names it."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename and Path(error.filename).name == f"{path.name}.partial":
-            raise OSError(f"{path}: cannot be written ({error.strerror}); name another file with "
-                          f"{flag}") from error
-        raise
 
 
 if __name__ == "__main__":
