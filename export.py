@@ -14,7 +14,7 @@ from records import checkpoint
 from records.files import whole, writing
 from records.names import printable
 from records.portable import FORMATS, changes, facts_of, plain_network
-from records.trained import check_made_by, find_trained, network_of
+from records.trained import check_made_by, find_trained, network_of, same
 from records.weights import find_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
@@ -43,6 +43,9 @@ def parse(argv):
     if args.out.suffix != ending:
         parser.error(f"--out {printable(args.out)}: files of --format {args.format} end in "
                      f"{ending}")
+    if args.checkpoint and same(args.out, args.checkpoint):
+        parser.error(f"--out {printable(args.out)} is the checkpoint, and would be written over; "
+                     "name another")
     return args
 
 

@@ -1,11 +1,12 @@
 """Classify pictures with a trained checkpoint of one of the five methods: a row of CSV for each."""
 
+import argparse
 import contextlib
 import csv
 import io
 import sys
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -18,8 +19,9 @@ from data.pictures import decoded, pictures
 from functions import Backbone, autocast, labelled_view
 from records import checkpoint
 from records.files import whole, writing
+from records.names import printable
 from records.rows import npz_rows
-from records.trained import check_made_by, find_trained, network_of
+from records.trained import check_made_by, find_trained, network_of, same
 from training.features import kept_features
 
 SHOWN = 5  # classes of a picture
@@ -37,7 +39,7 @@ def parse(argv):
                         "(.txt), or a column `file`, else the first (.csv, .tsv)")
     parser.add_argument("--out", type=utils.path, metavar="FILE",
                         help="CSV to write (default: standard output)")
-    parser.add_argument("--neighbours", type=int, default=0, metavar="K",
+    parser.add_argument("--neighbours", type=_count, default=0, metavar="K",
                         help="name the K training pictures whose features are nearest, by cosine")
     parser.add_argument("--sort", choices=("given", "uncertain"), default="given",
                         help="uncertain: lowest top probability first, to label next; names and "
@@ -47,10 +49,21 @@ def parse(argv):
     args = parser.parse_args(argv)
     if not (args.checkpoint or args.model_type):
         parser.error("name --checkpoint, or the --model-type whose newest run is to be applied")
-    if not 0 <= args.neighbours <= MOST_NEIGHBOURS:
-        parser.error(f"--neighbours {args.neighbours} must be at least 0 and at most "
-                     f"{MOST_NEIGHBOURS}")
+    read = [path for path in (*args.pictures, args.checkpoint) if path]
+    for flag, path in (("--out", args.out), ("--features", args.features)):
+        if path and any(same(path, other) for other in read):
+            parser.error(f"{flag} {printable(path)} is a file to read, and would be written over; "
+                         "name another")
+    if args.out and args.features and same(args.out, args.features):
+        parser.error("--out and --features are one file; name another")
     return args
+
+
+def _count(text):
+    if not (text.isascii() and text.isdecimal() and int(text) <= MOST_NEIGHBOURS):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 0 to "
+                                         f"{MOST_NEIGHBOURS}")
+    return int(text)
 
 
 def main(argv=None):
@@ -63,7 +76,7 @@ def main(argv=None):
         classifier = load(args)
         neighbours = find_neighbours(args, classifier) if args.neighbours else None
         with contextlib.ExitStack() as files:
-            table = csv.writer(files.enter_context(_table(args.out, stdout)), lineterminator="\n")
+            table = files.enter_context(_table(args.out, stdout))
             add = None
             if args.features:
                 width = classifier.model.fc.in_features
@@ -120,18 +133,19 @@ def load(args):
 def classify(args, classifier, neighbours, table, add):
     """Write a row for each picture.
 
-    Args: neighbours: features (n, D) -> n lists of names, or None. table: csv.writer. add: called
+    Args: neighbours: features (n, D) -> n lists of names, or None. table: an open file. add: called
         with (names, features float32 (n, D)) of each batch, or None.
     Returns: (how many pictures there were, how many of them could not be read).
     Raises: FileNotFoundError where there are none.
     """
     view, kept, count, broken = labelled_view(*classifier.input), [], 0, 0
+    write = csv.writer(table, lineterminator="\n").writerows
     shown = min(SHOWN, len(classifier.classes))
     width = 2 * shown + args.neighbours
     found = decoded(pictures(args.pictures), classifier.stored_size, args.workers)
     for batch in batched(found, args.batch_size):
         if not count:
-            table.writerow(header(shown, args.neighbours))
+            write([header(shown, args.neighbours)])
         readable = [picture for picture in batch if picture.image is not None]
         rows = iter(())
         if readable:
@@ -152,10 +166,11 @@ def classify(args, classifier, neighbours, table, add):
             kept.append(row)
         count, broken = count + len(batch), broken + len(batch) - len(readable)
         if args.sort == "given":
-            table.writerows(kept)
+            write(kept)
+            table.flush()
             kept.clear()
     kept.sort(key=lambda row: (row[2] == "", float(row[2] or 1)))
-    table.writerows(kept)
+    write(kept)
     if not count:
         raise FileNotFoundError(f"no pictures in {', '.join(args.pictures)}: expected some (.jpg, "
                                 ".png, .webp, ...), folders of them, or lists of their names")
@@ -225,7 +240,7 @@ def find_neighbours(args, classifier):
     bank = kept_features(args.output_dir / "checkpoint" / "features", backbone, train,
                          classifier.device, classifier.amp)[0]
     source = open_source(classifier.data, "train", classifier.data_dir, args.store_dir)
-    name: Callable[[int], Optional[str]] = source.name if source else str
+    name = source.name if source else str
 
     def neighbours(features):
         missing = [""] * (args.neighbours - len(bank))

@@ -42,7 +42,7 @@ def pictures(given):
     Args: given: names of pictures, folders (any depth, hidden files left out) and lists: a name a
         line (.txt), or a column called file, else the first (.csv, .tsv).
     Yields: (name as given, path).
-    Raises: ValueError for an unreadable list, OSError for an unreadable folder.
+    Folders that cannot be listed are among them. Raises: ValueError for an unreadable list.
     """
     for name in given:
         if is_list(name):
@@ -70,7 +70,11 @@ def _below(root):
         if identity in seen:
             continue
         seen.add(identity)
-        names, folders = walk.scan(inside, array("q"))
+        try:
+            names, folders = walk.scan(inside, array("q"))
+        except OSError:  # what is wrong with it is said where it is read, as of a picture
+            yield os.path.join(root, inside), os.path.join(root, inside)
+            continue
         for name in sorted(names):
             path = os.path.join(root, inside, name)
             yield path, path
@@ -126,9 +130,11 @@ class _Files:
 
     def read(self, i):
         path = self.paths[i]
+        if os.path.isdir(path):
+            os.scandir(path).close()  # which says why a folder cannot be listed
+            raise IsADirectoryError(errno.EISDIR, "a folder", path)
         if not os.path.isfile(path):  # a pipe may never end
-            number = errno.EISDIR if os.path.isdir(path) else errno.ENOENT
-            raise OSError(number, "a folder" if number == errno.EISDIR else "no such file", path)
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
         return Image.open(path, formats=formats())
 
 

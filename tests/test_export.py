@@ -146,6 +146,14 @@ def test_wrong_usage(words, message, capsys):
     assert stop.value.code == 2 and message in error_of(capsys)
 
 
+def test_the_checkpoint_is_not_written_over(made, capsys):
+    path = made["3x3", "Supervised"]
+    before = path.read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        run(path, "torchvision", path)
+    assert stop.value.code == 2 and "is the checkpoint" in error_of(capsys) and path.read_bytes() == before
+
+
 def test_without_the_other_program(made, tmp_path, capsys, monkeypatch):
     """ONNX names what to install; timm's layout is compared with ours, and that is said."""
     for name in ("onnx", "timm"):

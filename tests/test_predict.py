@@ -232,7 +232,8 @@ def test_a_checkpoint_that_classifies_nothing(pile, capsys):
 
 
 @pytest.mark.parametrize("words, message", [([], "PICTURE"), (["x.png"], "--checkpoint"),
-                                            (["--checkpoint", "x", "--neighbours", "-1", "x.png"], "at least 0"),
+                                            (["--checkpoint", "x", "--neighbours", "-1", "x.png"], "'-1' is not"),
+                                            (["--checkpoint", "x", "--neighbours", "2_0", "x.png"], "2_0"),
                                             (["--checkpoint", "x", "--neighbours", "many", "x.png"], "many")])
 def test_wrong_usage(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -265,3 +266,35 @@ def test_a_folder_that_leads_to_itself(pile):
     os.symlink(pile / "d", pile / "d" / "test" / "again")
     found = list(pictures.pictures([str(pile / "d" / "test")]))
     assert len(found) == len({os.path.realpath(path) for _, path in found}) == 24
+
+
+def test_what_is_read_is_not_written_over(pile, capsys):
+    path, listed = str(pile / "checkpoint/Supervised/run/last.pth"), pile / "list.csv"
+    listed.write_text(str(pile / "d/test/dark/0.png"))
+    for words in (["--out", listed], ["--features", listed], ["--out", pile / "d/test/../../list.csv"], ["--out", path]):
+        with pytest.raises(SystemExit) as stop:
+            predict.parse(["--checkpoint", path, str(listed), *map(str, words)])
+        assert stop.value.code == 2 and "would be written over" in error_of(capsys)
+
+
+def test_a_folder_that_cannot_be_listed_hinders_nothing(pile, monkeypatch, capsys):
+    scandir = os.scandir
+
+    def refused(path):
+        if os.path.basename(os.fspath(path)) == "light":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+    monkeypatch.setattr(os, "scandir", refused)
+    run(pile, pile / "d" / "test", "--out", pile / "out.csv", status=1)
+    assert "light: not a readable image (Permission denied)" in capsys.readouterr().err
+    assert [bool(row["class"]) for row in rows_of(pile / "out.csv")] == [True] * 4 + [False] + [True] * 4
+
+
+def test_rows_come_as_they_are_made(pile):
+    """Before the next batch is classified, also on standard output."""
+    given = [str(pile / "d/test/dark/1.png")] * 9
+    args = predict.parse(["--checkpoint", str(pile / "checkpoint/Supervised/run/last.pth"), "--batch-size", "3", *given])
+    classifier, table, seen = predict.load(args), io.StringIO(newline=""), []
+    predict.classify(args, classifier, lambda found: seen.append(table.getvalue().count("\n")) or [[]] * len(found), table,
+                     None)
+    assert seen == [0, 4, 7] or seen == [1, 4, 7]
