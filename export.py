@@ -11,10 +11,10 @@ from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS, stored_size
 from functions import labelled_view
 from records import checkpoint
-from records.files import whole, writing
+from records.files import protected, whole, writing
 from records.names import printable
 from records.portable import FORMATS, changes, facts_of, plain_network
-from records.trained import check_made_by, find_trained, network_of, same
+from records.trained import check_made_by, find_trained, network_of
 from records.weights import find_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised.resnet import resnet
@@ -43,10 +43,16 @@ def parse(argv):
     if args.out.suffix != ending:
         parser.error(f"--out {printable(args.out)}: files of --format {args.format} end in "
                      f"{ending}")
-    if args.checkpoint and same(args.out, args.checkpoint):
-        parser.error(f"--out {printable(args.out)} is the checkpoint, and would be written over; "
-                     "name another")
+    for path in files_of(args):
+        reason = protected(path, [args.checkpoint] if args.checkpoint else ())
+        if reason:
+            parser.error(f"--out {printable(args.out)}: {printable(path)} {reason}; name another")
     return args
+
+
+def files_of(args):
+    """The files to write: torchvision's have no room for facts."""
+    return [args.out, *[args.out.with_suffix(".json")] * (args.format == "torchvision")]
 
 
 def main(argv=None):
@@ -58,9 +64,8 @@ def main(argv=None):
     tensors, facts, forward = load(path, args.what)
     with contextlib.ExitStack() as files:
         with writing(args.out.parent, "network", "--out in another"):
-            if args.format == "torchvision":  # whose files have no room for it
-                beside = files.enter_context(whole(args.out.with_suffix(".json"), encoding="utf-8"))
-                json.dump(facts, beside, indent=1)
+            for beside in files_of(args)[1:]:
+                json.dump(facts, files.enter_context(whole(beside, encoding="utf-8")), indent=1)
             file = files.enter_context(whole(args.out, "wb"))
             form.write(plain_network(tensors, facts), facts, file)
             file.flush()
@@ -90,8 +95,8 @@ def load(path, what):
     state = checkpoint.read(path)
     config = state.get("config")
     maker = config.get("model_type") if isinstance(config, dict) else None
-    if maker in PRETRAININGS and what == "classifier":
-        raise ValueError(f"{path}: a pre-training has no classifier; take --what backbone, or a "
+    if maker in PRETRAININGS and what == "classifier" and not PRETRAININGS[maker].labels:
+        raise ValueError(f"{path}: {maker} has no classifier; take --what backbone, or a "
                          "checkpoint of train.py")
     if maker not in PRETRAININGS:
         check_made_by(state, path)

@@ -18,10 +18,10 @@ from data.datasets import DATASETS, load_split, open_source, stored_size
 from data.pictures import decoded, pictures
 from functions import Backbone, autocast, labelled_view
 from records import checkpoint
-from records.files import whole, writing
+from records.files import protected, whole, writing
 from records.names import printable
 from records.rows import npz_rows
-from records.trained import check_made_by, find_trained, network_of, same
+from records.trained import check_made_by, find_trained, network_of
 from training.features import kept_features
 
 SHOWN = 5  # classes of a picture
@@ -51,10 +51,9 @@ def parse(argv):
         parser.error("name --checkpoint, or the --model-type whose newest run is to be applied")
     read = [path for path in (*args.pictures, args.checkpoint) if path]
     for flag, path in (("--out", args.out), ("--features", args.features)):
-        if path and any(same(path, other) for other in read):
-            parser.error(f"{flag} {printable(path)} is a file to read, and would be written over; "
-                         "name another")
-    if args.out and args.features and same(args.out, args.features):
+        if path and protected(path, read):
+            parser.error(f"{flag} {printable(path)} {protected(path, read)}; name another")
+    if args.out and args.features and args.out.absolute() == args.features.absolute():
         parser.error("--out and --features are one file; name another")
     return args
 

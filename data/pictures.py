@@ -8,6 +8,7 @@ import warnings
 from array import array
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -33,14 +34,15 @@ class Picture(NamedTuple):
     reason: str
 
 
-def pictures(given):
+def pictures(given, say=print):
     """Find pictures, folder by folder and line by line: what is held in memory are the names of one
     folder, not those of all.
 
     A name in a list counts from the working folder or, where there is no such file, from the
     list's.
     Args: given: names of pictures, folders (any depth, hidden files left out) and lists: a name a
-        line (.txt), or a column called file, else the first (.csv, .tsv).
+        line (.txt), or a column called file, else the first (.csv, .tsv). say: called with a line
+        about what of a folder is left out.
     Yields: (name as given, path).
     Folders that cannot be listed are among them. Raises: ValueError for an unreadable list.
     """
@@ -49,7 +51,7 @@ def pictures(given):
             _check_list(name)
     for name in given:
         if os.path.isdir(name):
-            yield from _below(name)
+            yield from _below(name, say)
         elif is_list(name):
             yield from _listed(name)
         else:
@@ -61,9 +63,11 @@ def is_list(name):
     return os.path.splitext(name)[1].lower() in LISTS and not os.path.isdir(name)
 
 
-def _below(root):
-    """The images at any depth below a folder; see data.listing.Walk.images."""
-    walk, pending, seen = Walk(root), [""], set()
+def _below(root, say):
+    """The images at any depth below a folder; see data.listing.Walk.images. Links to folders are
+    followed, but not upwards."""
+    walk, pending = Walk(root), [""]
+    seen = {str(folder) for folder in Path(root).resolve().parents}
     while pending:
         inside = pending.pop()
         identity = os.path.realpath(os.path.join(root, inside))
@@ -79,6 +83,8 @@ def _below(root):
             path = os.path.join(root, inside, name)
             yield path, path
         pending += [os.path.join(inside, name) for name in reversed(folders)]
+    if walk.remark():
+        say(walk.remark())
 
 
 def _check_list(name):
@@ -134,7 +140,8 @@ class _Files:
             os.scandir(path).close()  # which says why a folder cannot be listed
             raise IsADirectoryError(errno.EISDIR, "a folder", path)
         if not os.path.isfile(path):  # a pipe may never end
-            raise FileNotFoundError(errno.ENOENT, "no such file", path)
+            there = "a pipe or a device" if os.path.exists(path) else "no such file"
+            raise FileNotFoundError(errno.ENOENT, there, path)
         return Image.open(path, formats=formats())
 
 

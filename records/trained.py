@@ -1,7 +1,5 @@
 """Checkpoints of finished trainings: the one to apply, who made it, and its network."""
 
-import os
-
 from conf.methods import MODEL_TYPES
 from records import checkpoint
 from supervised.resnet import resnet
@@ -40,11 +38,3 @@ def network_of(state):
     model = resnet(state["config"]["arch"], len(state["classes"]), state["trained_as"]["stem"])
     model.load_state_dict(state["model"])
     return model
-
-
-def same(path, other):
-    """Whether two paths lead to one file that is there."""
-    try:
-        return os.path.isfile(path) and os.path.samefile(path, other)
-    except OSError:
-        return False

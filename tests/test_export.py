@@ -118,6 +118,13 @@ def test_a_pretraining_has_no_classifier(made, tmp_path, capsys):
     assert "take --what backbone" in error_of(capsys) and not list(tmp_path.iterdir())
 
 
+def test_a_pretraining_with_labels_has_one(tmp_path):
+    path = make_checkpoint(tmp_path, CLASSES, "cifar100", "7x7", 40, "SupervisedPretraining")
+    assert run(path, "torchvision", tmp_path / "net.pth") == 0
+    facts, found = read("torchvision", tmp_path / "net.pth", np.zeros((2, 3, 40, 40), "f4"))
+    assert facts["classes"] == CLASSES and found.shape == (2, 3)
+
+
 def test_other_files_are_none_of_ours(made, tmp_path, capsys):
     torch.save(checkpoint.read(made["7x7", "Supervised"])["model"], tmp_path / "weights.pth")
     for path, message in ((tmp_path / "weights.pth", "not a checkpoint of train.py"), (tmp_path / "gone", "no checkpoint at")):
@@ -151,7 +158,7 @@ def test_the_checkpoint_is_not_written_over(made, capsys):
     before = path.read_bytes()
     with pytest.raises(SystemExit) as stop:
         run(path, "torchvision", path)
-    assert stop.value.code == 2 and "is the checkpoint" in error_of(capsys) and path.read_bytes() == before
+    assert stop.value.code == 2 and "would be written over" in error_of(capsys) and path.read_bytes() == before
 
 
 def test_without_the_other_program(made, tmp_path, capsys, monkeypatch):

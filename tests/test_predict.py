@@ -262,10 +262,24 @@ def test_batches_are_those_of_the_readable_ones(broken):
     assert readable in ([3, 3, 3, 2], [3, 3, 2], [0] * len(batches)) and max(map(len, batches)) <= 8
 
 
-def test_a_folder_that_leads_to_itself(pile):
-    os.symlink(pile / "d", pile / "d" / "test" / "again")
+@pytest.mark.parametrize("target, count", [("d", 12), ("d/test", 12), ("d/test/odd", 12), ("d/train", 24)])
+def test_links_to_folders_are_followed_once_and_not_upwards(pile, target, count):
+    os.symlink(pile / target, pile / "d" / "test" / "again")
     found = list(pictures.pictures([str(pile / "d" / "test")]))
-    assert len(found) == len({os.path.realpath(path) for _, path in found}) == 24
+    assert len(found) == len({os.path.realpath(path) for _, path in found}) == count
+
+
+def test_what_is_no_picture_is_named(pile):
+    (pile / "d/test/dark/notes.doc").write_text("x")
+    said = []
+    assert len(list(pictures.pictures([str(pile / "d" / "test")], said.append))) == 12
+    assert len(said) == 1 and "dark/notes.doc" in said[0]
+
+
+def test_a_pipe_is_no_picture(pile, capsys):
+    os.mkfifo(pile / "pipe.png")
+    run(pile, pile / "pipe.png", "--out", pile / "out.csv", status=1)
+    assert "pipe.png: not a readable image (a pipe or a device)" in capsys.readouterr().err
 
 
 def test_what_is_read_is_not_written_over(pile, capsys):
@@ -275,6 +289,11 @@ def test_what_is_read_is_not_written_over(pile, capsys):
         with pytest.raises(SystemExit) as stop:
             predict.parse(["--checkpoint", path, str(listed), *map(str, words)])
         assert stop.value.code == 2 and "would be written over" in error_of(capsys)
+    os.mkfifo(pile / "pipe")
+    for words in (["--out", pile / "pipe"], ["--features", pile]):
+        with pytest.raises(SystemExit) as stop:
+            predict.parse(["--checkpoint", path, str(listed), *map(str, words)])
+        assert stop.value.code == 2 and "not a file" in error_of(capsys)
 
 
 def test_a_folder_that_cannot_be_listed_hinders_nothing(pile, monkeypatch, capsys):
