@@ -13,7 +13,7 @@ from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, pre
 from records import checkpoint
 from records.files import whole, writing
 from records.names import printable, short
-from supervised.resnet import resnet
+from records.trained import check_made_by, find_trained, network_of
 
 HARDEST = 5  # classes that are printed
 NAMED = 80  # signs of class names in an error
@@ -37,14 +37,13 @@ def main(argv=None):
     folder = args.output_dir / "checkpoint" / args.model_type
     path = args.checkpoint or find_trained(folder, args.data)
     state = checkpoint.read(path)
-    check_made_by(state, args.model_type, path)
+    check_made_by(state, path, args.model_type)
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
                       stored_size(args.data, trained["image_size"]), workers=args.workers,
                       max_bad_images=args.max_bad_images, store_dir=args.store_dir)
     order = class_order(state["classes"], test.classes, path)
-    model = resnet(config["arch"], len(state["classes"]), trained["stem"])
-    model.load_state_dict(state["model"])
+    model = network_of(state)
     model.to(device, memory_format=torch.channels_last)
     view = labelled_view(trained["image_size"], trained["mean"], trained["std"])
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
@@ -62,18 +61,6 @@ def main(argv=None):
         write_details(args.csv_dir, test, logits, labels, matrix)
 
 
-def find_trained(folder, data):
-    """The checkpoint of the newest finished run on a dataset: of the epoch that validation chose,
-    of the last where nothing was held out. Raises: FileNotFoundError."""
-    last = checkpoint.newest(folder, lambda state: state.get("config", {}).get("data") == data)
-    if last is None:
-        raise FileNotFoundError(f"no checkpoint of a finished run on {data} below {folder}; make "
-                                f"one with `python train.py --model-type {folder.name} --data "
-                                f"{data}` or name one with --checkpoint")
-    best = last.with_name(checkpoint.BEST)
-    return best if best.is_file() else last
-
-
 def class_order(known, names, path):
     """Where a classifier has each of these classes. Raises: ValueError where it knows others."""
     if sorted(known) == sorted(names):
@@ -84,19 +71,6 @@ def class_order(known, names, path):
     raise ValueError(f"{path}: was trained on other classes than these images have: "
                      f"{' and '.join(differ)} are not among the others'; name its own data with "
                      "--data and --data-dir")
-
-
-def check_made_by(state, model_type, path):
-    """Raises: ValueError for a file that train.py did not write for this method."""
-    needed = {"trained_as", "classes", "config", "model", "epoch"}
-    whole_one = needed <= state.keys() and isinstance(state["config"], dict)
-    maker = state["config"].get("model_type") if whole_one else None
-    if maker not in MODEL_TYPES:
-        kind = f" but of {maker}" if maker else ""
-        raise ValueError(f"{path}: not a checkpoint of train.py{kind}; name one of those below "
-                         f"checkpoint/{model_type}")
-    if maker != model_type:
-        raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
 
 
 def hardest(matrix, names):

@@ -22,9 +22,9 @@ MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
 
 class Flag(NamedTuple):
-    """programs: letters of those that take it: P pretrain.py, T train.py, E test.py. options: of
-    argparse. result: whether it can change a number of a run, True, False or {flag: value} -> bool.
-    shared: "run.sh" or "grids run.sh", what hands it on to pre-training, too."""
+    """programs: P pretrain.py, T train.py, E test.py, I predict.py, X export.py that take it.
+    options: of argparse. result: whether it can change a number of a run, True, False or
+    {flag: value} -> bool. shared: "run.sh", "grids run.sh": what hands it to pre-training."""
 
     programs: str
     options: dict
@@ -43,20 +43,20 @@ _SEED = number(int, 0, 2 ** 63 - 1)
 _ALL = "grids run.sh"
 _FROZEN = {name for name, kind in MODEL_TYPES.items() if kind.frozen}
 ARGUMENTS = {
-    "model_type": _flag("PTE", "method"),
-    "data": _flag("PTE", "dataset"),
-    "data_dir": _flag("PTE", "folder that holds the datasets", False, shared=_ALL, type=path,
+    "model_type": _flag("PTEIX", "method"),
+    "data": _flag("PTEIX", "dataset"),
+    "data_dir": _flag("PTEI", "folder that holds the datasets", False, shared=_ALL, type=path,
                       default=Path("data")),
-    "store_dir": _flag("PTE", "folder for the decoded images (default: store/ in --data-dir)",
+    "store_dir": _flag("PTEI", "folder for the decoded images (default: store/ in --data-dir)",
                        False, shared=_ALL, type=path),
-    "output_dir": _flag("PTE", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
+    "output_dir": _flag("PTEIX", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
                         type=utf8_path, default=Path(".")),
-    "device": _flag("PTE", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
+    "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
     "lr": _flag("PT", "peak learning rate", type=_RATE, default=0.1),
     "optimizer": _flag("PT", "optimizer", choices=("sgd", "adam", "lars"), default="sgd"),
     "criterion": _flag("T", "loss", choices=("CrossEntropyLoss", "MultiMarginLoss"),
                        default="CrossEntropyLoss"),
-    "batch_size": _flag("PTE", "images in a batch", type=_COUNT, default=128),
+    "batch_size": _flag("PTEI", "images in a batch", type=_COUNT, default=128),
     "epochs": _flag("PT", "passes over the training images", shared="run.sh", type=_COUNT,
                     default=200),
     "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)",
@@ -108,20 +108,20 @@ ARGUMENTS = {
                             "choose or test on before giving up (default: no limit, none where "
                             "the parts are those of one dataset)", False,
                             type=number(int, 0, 10 ** 9)),
-    "checkpoint": _flag("E", "checkpoint to test (default: the model type's newest)", type=path),
+    "checkpoint": _flag("EIX", "checkpoint (default: the model type's newest)", type=path),
     "csv_dir": _flag("E", "write accuracy by class, confusion matrix and all predictions into CSV "
                      "files in this folder", False, type=path),
     "seed": _flag("PT", "seed of everything random but what is held out", shared="run.sh",
                   type=_SEED, default=0),
-    "amp": _flag("PTE", "autocast; auto: bf16 where fast", shared=_ALL,
+    "amp": _flag("PTEI", "autocast; auto: bf16 where fast", shared=_ALL,
                  choices=("auto", "off", "bf16", "fp16"), default="auto"),
     "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", action="store_true"),
     "micro_batch_size": _flag("PT", "images of a batch, in all processes together, that go through "
                               "the network at once, for batches larger than memory (default: all)",
                               lambda given: given["model_type"] not in _FROZEN, type=number(int, 4, MANY)),
-    "workers": _flag("PTE", "processes that decode images (default: all cores)", False, shared=_ALL,
+    "workers": _flag("PTEI", "processes that decode images (default: all cores)", False, shared=_ALL,
                      type=number(int, 1, 1024)),
-    "max_bad_images": _flag("PTE", "unreadable images to skip before giving up", False, shared=_ALL,
+    "max_bad_images": _flag("PTEI", "unreadable images to skip before giving up", False, shared=_ALL,
                             type=number(int, 0, 10 ** 9), default=0),
     "checkpoint_minutes": _flag("PT", "minutes between checkpoints inside an epoch", False,
                                 shared=_ALL, type=number(float, 0, MANY, open_low=True),
@@ -129,7 +129,7 @@ ARGUMENTS = {
     "resume": _flag("PT", "go on from the run's last checkpoint", False, type=boolean, nargs="?",
                     const=True, default=False),
     "overwrite": _flag("PT", "make a run anew that is there already", False, action="store_true"),
-    "debug": _flag("PTE", "show the traceback of an error", False, action="store_true"),
+    "debug": _flag("PTEIX", "show the traceback of an error", False, action="store_true"),
 }
 
 

@@ -120,6 +120,15 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
                  store.contents)
 
 
+def open_source(name, split, data_dir, store_dir=None):
+    """The undecoded images of a split with labels, row by row as `load_split` has them; None for
+    those that are in no files. Raises: as `load_split`."""
+    if name == "digits":
+        return None
+    source = _locate(name, split, Path(data_dir), True, _stores(Path(data_dir), store_dir))[0]()
+    return None if isinstance(source, ArraySource) else source
+
+
 def _check_what_is_left(store, wanted, rows, folder, labels):
     """Raises: ValueError where not one image could be read or, with labels, not one of a class."""
     lost = np.setdiff1d(store.labels[wanted], store.labels[rows]) if labels else []

@@ -40,7 +40,7 @@ def pack(path, source, size, rows, workers, done, say):
     chunks = split(rows, min(CHUNK_ROWS, -(-len(rows) // (4 * workers))))
     offset = np.load(path, mmap_mode="r").offset
     try:
-        pool = _start_pool(min(workers, len(chunks)), (source, path, offset, size))
+        pool = start_pool(min(workers, len(chunks)), _open, (source, path, offset, size))
     except (OSError, ImportError, NotImplementedError) as error:  # without /dev/shm, say
         say(f"{path.parent}: no processes to decode with ({error}); decoding in this one")
         return _pack_here(chunks, (source, path, offset, size), done, say)
@@ -86,16 +86,20 @@ def _pack_here(chunks, what, done, say):
             _worker.clear()
 
 
-def _start_pool(workers, what):
+def start_pool(workers, start, what):
+    """Processes to decode with, which end with this one. Args: start: called with what in each.
+
+    Raises: OSError, ImportError, NotImplementedError where there can be none.
+    """
     Image.init()  # so that forked workers share the plugins that Pillow imports at first use
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(workers, context, _start_worker, what)
+    return ProcessPoolExecutor(workers, context, _start_worker, (start, what))
 
 
-def _start_worker(*what):
+def _start_worker(start, what):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends its workers
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _open(*what)
+    start(*what)
 
 
 def _open(source, path, offset, size):

@@ -76,3 +76,16 @@ def flock(file, *flags):
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
         return None
+
+
+def protected(path, read=()):
+    """Why no new file must take the place of what lies at a path, in words; "" where it may.
+
+    Args: read: paths of what is read.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        return "is a folder or a device, not a file"
+    if os.path.isfile(path) and any(os.path.exists(other) and os.path.samefile(path, other)
+                                    for other in read):
+        return "is read, and would be written over"
+    return ""

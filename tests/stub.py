@@ -54,7 +54,8 @@ def main(argv=None):
     done = int(last.read_text()) if args.resume else 0
     for path in (folder / "config.yml", log.with_suffix(".yml")):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump({**made_from.plain(), "made": name}))
+        path.write_text(yaml.safe_dump({**made_from.plain(), "made": name, "flags": {
+            flag: str(value) if isinstance(value, Path) else value for flag, value in vars(args).items()}}))
     key = f"{args.model_type} {name}"
     table = runs.CsvLog(log, columns, row_of(done, columns, key) if done else None)
     for epoch in range(done + 1, args.epochs + 1):

@@ -2,6 +2,9 @@
 
 from types import SimpleNamespace
 
+from data.datasets import DATASETS
+from records.setting import read_config
+
 
 def open_labelled(args, image_size):
     return SimpleNamespace(digests=dict.fromkeys(("images", "train", "val", "test"), str(image_size)))
@@ -16,6 +19,12 @@ def pretraining_digests(split):
 
 
 def read_weights(kind, arch, dataset, path=None, say=None):
-    """Weights known by the name of their run."""
-    usual = {"image_size": 32, "stem": "7x7", "mean": [0, 0, 0], "std": [1, 1, 1]}
-    return SimpleNamespace(usual=usual, identity=path and {"digest": path.parent.name, "from": "file", "run": None})
+    """Weights known by the name of their run, which may be gone."""
+    log = path and path.parents[3] / "res" / f"pretrain_{path.parts[-3]}_{path.parts[-2]}.yml"
+    known = read_config(log) if log else {}
+    seen = known.get("settings", {})
+    dataset = DATASETS[seen["data"]] if seen else dataset
+    usual = {"image_size": seen.get("image_size", 32), "stem": seen.get("stem", "7x7"), "mean": list(dataset.mean),
+             "std": list(dataset.std)}
+    return SimpleNamespace(usual=usual, identity=path and {"digest": path.parent.name, "from": "run", "run": {
+        name: known.get(name) for name in ("settings", "data", "weights")}})

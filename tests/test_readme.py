@@ -9,6 +9,8 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+import export
+import predict
 import report
 import test
 import utils
@@ -19,7 +21,8 @@ from training.command_line import parse_pretrain, parse_train
 
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
             for line in block.replace("\\\n", " ").splitlines() if line]
-PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse}
+PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse, "predict.py": predict.parse,
+           "export.py": export.parse}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

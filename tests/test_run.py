@@ -16,16 +16,16 @@ def test_the_demo_ends_with_a_table_of_five_rows(tmp_path, stubbed, real):
     done = subprocess.run([BASH, str(script), "demo", "--epochs", "1", f"--output_dir={tmp_path}", "--seed", "3"],
                           capture_output=True, text=True, check=False, env=environment(VENV=str(tmp_path / "venv")))
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("res/pretrain_*-seed3.csv"))) == 2
-    assert len(list(tmp_path.glob("res/*_digits-*-seed3.csv"))) == 7
+    assert len(list(tmp_path.glob("res/pretrain_*-seed3-*.csv"))) == 2
+    assert len(list(tmp_path.glob("res/*_digits-*-seed3-*.csv"))) == 7
     assert all(len(path.read_text().splitlines()) == 2 for path in tmp_path.glob("res/*.csv"))
     assert list(tmp_path.glob("res/report/*.png"))
     configs = [yaml.safe_load(path.read_text()) for path in tmp_path.glob("checkpoint/*/*/config.yml")]
-    assert len(configs) == 7 and {config["epochs"] for config in configs} == {1}
+    assert len(configs) == 7 and {config["flags"]["epochs"] for config in configs} == {1}
     started = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("checkpoint:")]
     for config in configs:
-        if "Pretrained" in config["model_type"]:
-            assert config["pretrained_model_path"] in started[:2]
+        if "Pretrained" in config["flags"]["model_type"]:
+            assert config["flags"]["pretrained_model_path"] in started[:2]
 
 
 def test_what_is_finished_is_left_and_what_was_cut_off_goes_on(tmp_path, stubbed):

@@ -1,0 +1,195 @@
+"""Somebody's pictures: named, in folders or in lists, decoded in their order by worker processes."""
+
+import csv
+import errno
+import itertools
+import os
+import warnings
+from array import array
+from collections import deque
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import numpy as np
+from PIL import Image
+
+from data.listing import Walk, formats
+from data.packing import cores, start_pool
+from data.sources import decode
+from records.names import printable
+
+LISTS = {".txt": None, ".csv": ",", ".tsv": "\t"}  # ending of a list: its delimiter
+COLUMNS = "file", "path", "filename", "image"  # a CSV's column of names, the first that it has
+CHUNK = 32  # pictures that a process decodes at once
+BEGINNING = 65536  # bytes of a list that tell whether it is one
+
+
+class Picture(NamedTuple):
+    """name: as it was given. image: uint8 (size, size, 3), None for a broken one. reason: what is
+    wrong with it, "" for nothing."""
+
+    name: str
+    image: Optional[np.ndarray]
+    reason: str
+
+
+def pictures(given, say=print):
+    """Find pictures, folder by folder and line by line: what is held in memory are the names of one
+    folder, not those of all.
+
+    A name in a list counts from the working folder or, where there is no such file, from the
+    list's.
+    Args: given: names of pictures, folders (any depth, hidden files left out) and lists: a name a
+        line (.txt), or a column called file, else the first (.csv, .tsv). say: called with a line
+        about what of a folder is left out.
+    Yields: (name as given, path).
+    Folders that cannot be listed are among them. Raises: ValueError for an unreadable list.
+    """
+    for name in given:
+        if is_list(name):
+            _check_list(name)
+    for name in given:
+        if os.path.isdir(name):
+            yield from _below(name, say)
+        elif is_list(name):
+            yield from _listed(name)
+        else:
+            yield name, name
+
+
+def is_list(name):
+    """Whether a name is that of a list of pictures."""
+    return os.path.splitext(name)[1].lower() in LISTS and not os.path.isdir(name)
+
+
+def _below(root, say):
+    """The images at any depth below a folder; see data.listing.Walk.images. Links to folders are
+    followed, but not upwards."""
+    walk, pending = Walk(root), [""]
+    seen = {str(folder) for folder in Path(root).resolve().parents}
+    while pending:
+        inside = pending.pop()
+        identity = os.path.realpath(os.path.join(root, inside))
+        if identity in seen:
+            continue
+        seen.add(identity)
+        try:
+            names, folders = walk.scan(inside, array("q"))
+        except OSError:  # what is wrong with it is said where it is read, as of a picture
+            yield os.path.join(root, inside), os.path.join(root, inside)
+            continue
+        for name in sorted(names):
+            path = os.path.join(root, inside, name)
+            yield path, path
+        pending += [os.path.join(inside, name) for name in reversed(folders)]
+    if walk.remark():
+        say(walk.remark())
+
+
+def _check_list(name):
+    try:
+        with open(name, "rb") as file:
+            if b"\0" not in file.read(BEGINNING):
+                return
+    except OSError as error:
+        raise ValueError(f"{name}: the list cannot be read ({error.strerror})") from error
+    raise ValueError(f"{name}: not a list of pictures in UTF-8 text: it holds zero bytes; save it "
+                     "as UTF-8, or give a picture another ending")
+
+
+def _listed(path):
+    delimiter = LISTS[os.path.splitext(path)[1].lower()]
+    with open(path, newline="" if delimiter else "\n", encoding="utf-8-sig",
+              errors="surrogateescape") as file:
+        if delimiter:
+            names = _column(path, csv.reader(file, delimiter=delimiter))
+        else:
+            names = (line.removesuffix("\n").removesuffix("\r") for line in file)
+        for name in filter(None, names):
+            beside = os.path.join(os.path.dirname(path), name)
+            yield name, name if os.path.exists(name) or not os.path.exists(beside) else beside
+
+
+def _column(path, rows):
+    try:
+        first = next(rows, [])
+        titles = [title.strip().lower() for title in first]
+        place = next((titles.index(title) for title in COLUMNS if title in titles), None)
+        if place is None:
+            rows, place = itertools.chain([first], rows), 0
+        for row in rows:
+            if row and place < len(row):
+                yield row[place]
+    except csv.Error as error:
+        raise ValueError(f"{path}: the list cannot be read ({error})") from error
+
+
+class _Files:
+    """A source of data.sources of the paths of some pictures."""
+
+    def __init__(self, paths):
+        self.paths = paths
+
+    def name(self, i):
+        return self.paths[i]
+
+    def read(self, i):
+        path = self.paths[i]
+        if os.path.isdir(path):
+            os.scandir(path).close()  # which says why a folder cannot be listed
+            raise IsADirectoryError(errno.EISDIR, "a folder", path)
+        if not os.path.isfile(path):  # a pipe may never end
+            there = "a pipe or a device" if os.path.exists(path) else "no such file"
+            raise FileNotFoundError(errno.ENOENT, there, path)
+        return Image.open(path, formats=formats())
+
+
+def decoded(found, size, workers=None):
+    """Decode pictures as a dataset's are (data.sources.decode), in their order, a few ahead.
+
+    Args: found: (name, path) of each, as from `pictures`. size: px a side. workers: processes, None
+        for one a core; a few pictures need none.
+    Yields: Picture. Raises: ChildProcessError where a process dies.
+    """
+    found = iter(found)
+    chunks = iter(lambda: list(itertools.islice(found, CHUNK)), [])
+    first = list(itertools.islice(chunks, 2))
+    chunks, workers = itertools.chain(first, chunks), workers or cores()
+    pool = _pool(workers) if len(first) > 1 and workers > 1 else None
+    if pool is None:
+        for chunk in chunks:
+            yield from _decode(chunk, size)
+        return
+    try:
+        pending = deque(pool.submit(_decode, chunk, size)
+                        for chunk in itertools.islice(chunks, 2 * workers))
+        while pending:
+            done = pending.popleft().result()
+            pending.extend(pool.submit(_decode, chunk, size)
+                           for chunk in itertools.islice(chunks, 1))
+            yield from done
+    except BrokenProcessPool as error:
+        raise ChildProcessError("a decoding process died, perhaps for want of memory; start again "
+                                "with fewer --workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(workers):
+    try:
+        return start_pool(workers, formats, ())
+    except (OSError, ImportError, NotImplementedError):  # without /dev/shm, say
+        return None
+
+
+def _decode(chunk, size):
+    source, found = _Files([path for _, path in chunk]), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, on odd but readable files
+        for k, (name, _) in enumerate(chunk):
+            try:
+                found.append(Picture(name, np.ascontiguousarray(decode(source, k, size)), ""))
+            except ValueError as error:
+                found.append(Picture(name, None, printable(error)))
+    return found
