@@ -57,7 +57,7 @@ def _words(args, names, caller):
 
 def _cell(name, kind, data, row, options, sources):
     source = sources.get(kind.pretraining)
-    weights = ["--pretrained-model-path", str(source.folder / "last.pth")] if source else []
+    weights = ["--pretrained-model-path", str(source.weights)] if source else []
     words = ("--model-type", name, "--data", data, *row, *weights, *options)
     return Cell("train.py", words, parse_train(words), source)
 

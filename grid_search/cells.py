@@ -64,15 +64,21 @@ class Cell:
 
     @property
     def name(self):
-        """`<model type>/<run>`, below checkpoint/; without a digest before its weights are
-        there."""
+        """`<model type>/<run>`, below checkpoint/; without a digest before its images and weights
+        are there."""
         args = self.args
-        if self.known:
-            usual = (identity.pretraining_usual(args) if self.pretraining else self._start.usual)
-            return f"{args.model_type}/{identity.name_of(args, self.identity, usual)}"
-        start = identity.start_from(self.source.args, None, None)
-        run = identity.readable(args, effective(args, start.seen(args)), start)
-        return f"{args.model_type}/{run}"
+        try:
+            if self.pretraining:
+                usual = identity.pretraining_usual(args)
+                return f"{args.model_type}/{identity.name_of(args, self.identity, usual)}"
+            if self.known:
+                return f"{args.model_type}/{identity.name_of(args, self.identity, self._start.usual)}"
+        except OSError:
+            pass
+        if self.pretraining:
+            return f"{args.model_type}/{identity.readable(args)}"
+        start = identity.start_from(self.source.args, None, None) if self.source else None
+        return f"{args.model_type}/{identity.readable(args, start)}"
 
     @property
     def folder(self):
@@ -91,11 +97,16 @@ class Cell:
         fits = self.has_results() and known and not differences(known, self.identity)
         return found if fits and isinstance(found, str) else None
 
+    @property
+    def weights(self):
+        """The checkpoint that it leaves. Raises: OSError where its images are not there, without
+        which its place is not known."""
+        return self.identity and self.folder / "last.pth"
+
     def leads_to(self, args):
         """Of a finished pre-training, the Start of a training. Args: args: of that."""
-        weights = self.folder / "last.pth"
-        if weights.is_file():
-            return _start_of(args.model_type, args.data, args.arch, weights)
+        if self.weights.is_file():
+            return _start_of(args.model_type, args.data, args.arch, self.weights)
         return identity.start_from(self.args, self.identity, self.made)
 
     def command(self, state):
@@ -121,9 +132,10 @@ class Cell:
         if not self.known:
             return "new"
         try:
-            rows, weights = self.rows(), self.folder / "last.pth"
+            weights = self.weights
         except OSError:  # images or weights are missing, which the program will say
             return "new"
+        rows = self.rows()
         if rows and results.diverged(rows[-1]):
             return "diverged"
         if self.has_results() and (not self.pretraining or weights.is_file()):
@@ -228,7 +240,7 @@ def _pretraining(ratio, options, pretrain_options):
 
 def _pretrained_cell(source, options):
     """A cell that starts from a pre-training."""
-    options = [*options, "--pretrained-model-path", str(source.folder / "last.pth")]
+    options = [*options, "--pretrained-model-path", str(source.weights)]
     return Cell("train.py", tuple(options), _parse("train.py", options), source)
 
 

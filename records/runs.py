@@ -103,7 +103,9 @@ def _ratio(known, named=False):
     that is not the usual one."""
     if "sample_ratio" not in known:
         return ""
-    source = known.get("data", settings.PRETRAINING_DATA)
+    source = str(known.get("data", settings.PRETRAINING_DATA))
+    if not source.isidentifier():  # it comes from a file of weights, and goes into a path
+        raise ValueError(f"weights pre-trained on {source!r}: no name of a dataset")
     return (f"-from{source}" if named and source != settings.PRETRAINING_DATA else "") + (
         f"-ratio{known['sample_ratio']:.15g}")
 

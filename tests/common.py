@@ -49,6 +49,12 @@ def copy_code(folder):
     return folder
 
 
+def stub_made_from(folder):
+    """Have a copy of the code plan runs without images or weights; see stub_made_from.py."""
+    for name in ("training/images.py", "supervised_pretrained/start.py"):
+        shutil.copy(ROOT / "tests" / "stub_made_from.py", folder / name)
+
+
 def run(program, root, *arguments, output="out"):
     """Run a program here on the images in root/data. Returns: its status."""
     common = ["--data-dir", str(root / "data"), "--output-dir", str(root / output)]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from supervised import resnet
-from tests.common import ROOT, SOAK, copy_code
+from tests.common import ROOT, SOAK, copy_code, stub_made_from
 
 
 def pytest_configure(config):
@@ -34,8 +34,7 @@ def stubbed(tmp_path_factory):
     folder = copy_code(tmp_path_factory.mktemp("stubbed"))
     for name in ("train.py", "pretrain.py"):
         shutil.copy(ROOT / "tests" / "stub.py", folder / name)
-    for name in ("training/images.py", "supervised_pretrained/start.py"):
-        shutil.copy(ROOT / "tests" / "stub_made_from.py", folder / name)
+    stub_made_from(folder)
     return folder
 
 

@@ -20,8 +20,10 @@ def pretraining_digests(split):
 
 def read_weights(kind, arch, dataset, path=None, say=None):
     """Weights known by the name of their run, which may be gone."""
-    log = path and path.parents[3] / "res" / f"pretrain_{path.parts[-3]}_{path.parts[-2]}.yml"
-    known = read_config(log) if log else {}
+    log = path and path.parent.parent.parent.parent / "res" / "_".join(("pretrain", *path.parts[-3:-1]))
+    known = read_config(log.with_name(log.name + ".yml")) if log else {}
+    if path and not known and not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
     seen = known.get("settings", {})
     dataset = DATASETS[seen["data"]] if seen else dataset
     usual = {"image_size": seen.get("image_size", 32), "stem": seen.get("stem", "7x7"), "mean": list(dataset.mean),

@@ -88,19 +88,20 @@ def test_run_sh_knows_the_home_folder(tmp_path):
     assert commands_of_the_demo(tmp_path, "--output-dir=~/o", HOME="/h")[-1][-1] == "/h/o/res"
 
 
-def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path):
+def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path, image_folder):
     (tmp_path / "utils.py").write_text("raise SystemExit('the module of somebody else')")
     done = subprocess.run(
         [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out", "--epochs", "1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
-        env=environment(DRY_RUN="1", RATIOS="0.1", OPTIMIZERS="sgd", LRS="0.1", PRETRAIN_ARGS="--data-dir ../d"))
+        env=environment(DRY_RUN="1", RATIOS="0.1", OPTIMIZERS="sgd", LRS="0.1",
+                        PRETRAIN_ARGS="--image-size 32 --data-dir data"))
     assert done.returncode == 0, done.stderr
     pretraining, cell = map(shlex.split, done.stdout.splitlines())
     assert pretraining[:2] == ["python", str(ROOT / "pretrain.py")] and cell[:2] == ["python", str(ROOT / "train.py")]
     args = parse_train(cell[2:])
     assert args.output_dir == Path("out") and args.data_dir == ROOT / "data"
     assert args.pretrained_model_path.parts[:2] == ("out", "checkpoint")
-    assert pretraining[-4:-2] == ["--data-dir", "../d"]
+    assert pretraining[-4:-2] == ["--data-dir", "data"]
 
 
 def test_a_grid_without_python_says_so(tmp_path):

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 
 from data.datasets import DATASETS
 from records.runs import Identity, readable_name, run_name
+from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import effective, pretraining_input, usual_settings
 from training.images import open_labelled, open_pretraining, pretraining_digests
 
@@ -82,6 +83,16 @@ def name_of(args, identity, usual):
     return run_name(identity, usual_settings(args, usual))
 
 
-def readable(args, settings, start):
-    """As `name_of`, of a training whose weights are not there yet: without its digest."""
-    return readable_name(Identity(settings, {}, start.weights), usual_settings(args, start.usual))
+def readable(args, start=None):
+    """As `name_of`, of a run whose images or weights are not there yet: without its digest.
+
+    Args: start: of a training, None where it is not known.
+    """
+    if args.model_type in PRETRAININGS:
+        usual, seen, weights = pretraining_usual(args), pretraining_input(args), None
+    else:
+        dataset = DATASETS[args.data]
+        start = start or Start({"image_size": dataset.image_size, "stem": args.stem,
+                                "mean": dataset.mean, "std": dataset.std}, None)
+        usual, seen, weights = start.usual, start.seen(args), start.weights
+    return readable_name(Identity(effective(args, seen), {}, weights), usual_settings(args, usual))

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from records import results
-from tests.common import BASH, ROOT, copy_code, environment
+from tests.common import BASH, ROOT, copy_code, environment, stub_made_from
 from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
@@ -55,6 +55,7 @@ def settings(command):
 def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, tmp_path):
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
     copy_code(tmp_path)
+    stub_made_from(tmp_path)
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env=environment(DRY_RUN="1"))
