@@ -163,10 +163,11 @@ def diverged(row):
 
 
 def choose_epoch(rows):
-    """Of the rows with finite losses the first best on validation, else the last; None if none."""
+    """Of the rows with finite losses the best on validation, of equals the last; without validation
+    the last; None if none."""
     finite = [row for row in rows if not diverged(row)]
     judged = [row for row in finite if written([row], "val_accuracy")]
-    return max(judged, key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
+    return max(reversed(judged), key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
 
 
 def summarise(setting, runs):

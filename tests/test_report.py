@@ -46,10 +46,10 @@ def study(tmp_path):
     return tmp_path / "res"
 
 
-def test_epoch_is_chosen_on_validation_and_the_first_of_equals(res):
-    write_run(res, NAME, [epoch(0.4, 0.9), epoch(0.6, 0.5), epoch(0.6, 0.8), epoch(0.5, 0.99)])
+def test_epoch_is_chosen_on_validation_and_the_last_of_equals(res):
+    write_run(res, NAME, [epoch(0.4, 0.9), epoch(0.6, 0.5), epoch(0.6, 0.4), epoch(0.5, 0.99)])
     row, = table(res)
-    assert (row["test_accuracy"], row["val_accuracy"], row["chosen_epochs"]) == ("0.5", "0.6", "2")
+    assert (row["test_accuracy"], row["val_accuracy"], row["chosen_epochs"]) == ("0.4", "0.6", "3")
 
 
 def test_without_validation_the_last_epoch_counts(res):

@@ -71,6 +71,12 @@ def open_pretraining(args):
     if labels and not split.labelled:
         raise ValueError(f"--data {args.data} has no labels; {args.model_type} needs <class> "
                          "folders")
+    if trained_part(args.data, labels) == "train" and split.labels.min() >= 0:
+        drawn = len(hold_out(split.labels, args.val_ratio, args.val_seed)[1])
+        if drawn:
+            print(f"left out: {drawn} of {len(split.labels)} images, which train.py holds out to "
+                  f"choose on (--val-ratio {args.val_ratio:g}, --val-seed {args.val_seed}); test "
+                  "images are not read at all", flush=True)
     return split
 
 

@@ -148,8 +148,9 @@ class Run:
 
     def _finish_epoch(self, epoch, row):
         self.epoch, self.progress, self.row = epoch, None, row
-        if self.job.chosen_by and row.get(self.job.chosen_by, -math.inf) > self.best:
-            self.best = row[self.job.chosen_by]
+        score = row.get(self.job.chosen_by)
+        if score is not None and score >= self.best:  # of equals the later: its rate is lower
+            self.best = score
             self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
         if last or asked or now - self._saved > SAVE_SECONDS:
