@@ -72,7 +72,7 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     assert [row["epoch"] for row in first] == ["1", "2"]
     assert tuple(first[0]) == runs.TRAIN_COLUMNS and all(first[-1].values())
 
-    best = max(first, key=lambda row: float(row["val_accuracy"]))
+    best = max(reversed(first), key=lambda row: float(row["val_accuracy"]))
     capsys.readouterr()
     assert run(test_program, root, "--model-type", model_type) == 0
     assert f"test accuracy {best['test_accuracy']}," in capsys.readouterr().out
