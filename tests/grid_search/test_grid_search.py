@@ -204,6 +204,33 @@ def test_wrong_input_stops_a_grid_before_its_first_cell(tmp_path, grid):
         assert status in (1, 2) and message in err and len(err.splitlines()) == 1, (variables, err)
         assert not list(tmp_path.glob("grid/*"))
 
+def test_any_flag_is_varied_also_without_pretraining(grid):
+    """Of training and of pre-training, each combination once."""
+    lists = {"OPTIMIZERS": "sgd", "LRS": "0.1", "DRY_RUN": "1"}
+    status, out, err = grid.finish(**lists, VARY="--weight-decay 0,1e-4 --image-size 32,64")
+    assert status == 0, err
+    found = [parse_train(shlex.split(line)[2:]) for line in out.splitlines()]
+    assert [(args.weight_decay, args.image_size) for args in found] == [(0, 32), (0, 64), (1e-4, 32), (1e-4, 64)]
+
+    lists = {**lists, "RATIOS": "0.2 0.4", "PRETRAIN_ARGS": "--data digits --epochs 1", "VARY":
+             "--temperature 0.1,0.5 --weight-decay 0,1e-4"}
+    status, out, err = grid.finish(script="self_supervised_pretrained", **lists)
+    commands = [shlex.split(line)[1:] for line in out.splitlines()]
+    before = [parse_pretrain(words) for program, *words in commands if program.endswith("pretrain.py")]
+    after = [parse_train(words) for program, *words in commands if program.endswith("train.py") and "pretrain" not in program]
+    assert status == 0 and len({(args.sample_ratio, args.temperature) for args in before}) == len(before) == 4, err
+    pairs = {(args.pretrained_model_path, args.weight_decay) for args in after}
+    assert len(pairs) == len(after) == 8 and len({path for path, _ in pairs}) == 4
+
+
+@pytest.mark.parametrize("vary, message", [
+    ("--weight-decay", "expected flags and their values"), ("weight-decay 0,1", "weight-decay is no flag"),
+    ("--wieght 0,1", "--wieght is no flag"), ("--weight-decay 0,x", "'x' is not a number"),
+    ("--temperature 0.1,0.5", "--temperature is of pre-training"), ("--epochs 2,2", "two cells are the same run")])
+def test_a_wrong_vary_is_one_line(grid, vary, message):
+    status, out, err = grid.finish(OPTIMIZERS="sgd", LRS="0.1", VARY=vary)
+    assert status in (1, 2) and out == "" and message in err and err.count("\n") == 1, err
+
 
 def test_failed_cells_are_listed_with_their_reason(tmp_path, grid):
     status, out, err = grid.finish(OPTIMIZERS="sgd", LRS="0.001")
