@@ -6,17 +6,17 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, generator
-from data.datasets import DATASETS
-from data.duplicates import seen, to_state
+from data.duplicates import seen
 from functions import labelled_view
 from parallel import distributed
 from records.checkpoint import tensors_digest
 from records.runs import PRETRAIN_COLUMNS
-from records.weights import without_head
+from records.weights import load_backbone, without_head
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import check_batch_size, parse_pretrain, pretraining_input
+from training.command_line import check_batch_size, parse_pretrain
+from training.copies import learned_from
 from training.features import knn_probe
-from training.identity import name_of, of_pretraining, pretraining_usual
+from training.identity import name_of, of_pretraining, pretraining_start, weights_behind
 from training.images import open_pretraining, open_probed
 from training.loop import Job, Run
 from training.places import claim
@@ -27,26 +27,27 @@ def main(argv=None):
     args = parse_pretrain(argv)
     device = utils.open_device(args.device)
     distributed.join(device)
-    kind, split = PRETRAININGS[args.model_type], open_pretraining(args)
-    identity = of_pretraining(args, split)
-    place = claim(args, identity, name_of(args, identity, pretraining_usual(args)),
-                  pretraining=True)
+    kind, weights = PRETRAININGS[args.model_type], weights_behind(args)
+    start, split = pretraining_start(args, weights), open_pretraining(args)
+    identity = of_pretraining(args, start, split)
+    place = claim(args, identity, name_of(args, identity, start.usual), pretraining=True)
     if place is None:
         return
     check_batch_size(args, len(split.rows), distributed.world())
-    size, stem = pretraining_input(args).values()
 
     torch.manual_seed(args.seed)  # of the weights; all else has streams of its own
-    method = kind.load()
-    network = method.network(args, stem, len(split.classes))
+    method, view = kind.load(), start.seen(args)
+    network = method.network(args, view["stem"], len(split.classes))
+    if weights:
+        load_backbone(backbone_of(network), weights.found, weights.origin)
     network.to(device, memory_format=torch.channels_last)
-    probe = make_probe(args, split, size, device)
-    job = make_job(args, method, network, stem, size, split, device, probe)
+    probe = make_probe(args, split, view, device)
+    job = make_job(args, method, network, view, split, device, probe, weights)
     run = Run(job, args, place)
-    print(f"{args.model_type} on {len(split.rows)} images of {args.data} at {size} px, "
-          f"{stem} stem, {args.arch}, amp {job.amp}, {args.epochs} epochs of {run.steps} steps",
-          flush=True)
-    show_views(run, DATASETS[args.data])
+    print(f"{args.model_type} on {len(split.rows)} images of {args.data} at "
+          f"{view['image_size']} px, {view['stem']} stem, {args.arch}, amp {job.amp}, "
+          f"{args.epochs} epochs of {run.steps} steps", flush=True)
+    show_views(run, view)
     if probe and not run.epoch:
         print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
     run.train()
@@ -54,32 +55,31 @@ def main(argv=None):
     run.note(made=tensors_digest(without_head(backbone_of(network).state_dict())))
 
 
-def make_job(args, method, network, stem, size, split, device, probe):
-    """What the loop needs to know of a pre-training."""
-    dataset = DATASETS[args.data]
-    statistics = {"mean": dataset.mean, "std": dataset.std}
+def make_job(args, method, network, view, split, device, probe, weights):
+    """What the loop needs to know of a pre-training. Args: view: as of Start.seen; weights: what it
+    starts from, or None."""
+    statistics = {name: view[name] for name in ("mean", "std")}
     augmentation = getattr(augment, method.VIEW)
 
-    def view(images, random, share=None):
-        return augmentation(images, size, random, crop_scale=args.crop_scale, share=share,
-                            **statistics)
+    def views(images, random, share=None):
+        return augmentation(images, view["image_size"], random, crop_scale=args.crop_scale,
+                            share=share, **statistics)
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
         return {"knn_accuracy": probe(backbone_of(network)) if due else ""}
 
-    trained_as = {"arch": args.arch, "stem": stem, "image_size": size, **statistics,
-                  "sample_ratio": args.sample_ratio, "data": args.data,
+    trained_as = {"arch": args.arch, **view, "sample_ratio": args.sample_ratio, "data": args.data,
                   "pretraining": args.model_type}
     return Job(
-        network=network, trained=network, view=view, evaluate=evaluate, columns=PRETRAIN_COLUMNS,
+        network=network, trained=network, view=views, evaluate=evaluate, columns=PRETRAIN_COLUMNS,
         chosen_by="",
         batches=Batches(split.images, split.labels, args.batch_size, device, split.rows,
                         args.micro_batch_size),
         objective=method.objective(args), names=("loss", method.ACCURACY),
         amp=utils.choose_amp(args.amp, device),
         facts={"classes": list(split.classes), "trained_as": trained_as,
-               "seen": to_state(seen(split, split.rows))},
+               "seen": learned_from(seen(split, split.rows), weights)},
         duplicates={})
 
 
@@ -88,7 +88,7 @@ def backbone_of(network):
     return getattr(network, "backbone", network)
 
 
-def make_probe(args, split, size, device):
+def make_probe(args, split, view, device):
     """A function from a backbone to the kNN accuracy of its features; None without labels, and
     where no images are left whose labels are not trained on."""
     if not args.knn_every:
@@ -96,9 +96,8 @@ def make_probe(args, split, size, device):
     split = open_probed(args, split, settings.KNN_IMAGES)
     if len(split.rows) and not split.labelled:
         return None
-    dataset = DATASETS[args.data]
-    view = labelled_view(size, dataset.mean, dataset.std)
-    probe = knn_probe(split, view, device, utils.choose_amp(args.amp, device), args.seed)
+    plain = labelled_view(view["image_size"], view["mean"], view["std"])
+    probe = knn_probe(split, plain, device, utils.choose_amp(args.amp, device), args.seed)
     if probe is None:
         print(f"no kNN accuracy: too few images of {args.knn_data or args.data} "
               f"({len(split.rows)}) have labels that are not trained on; name others with "
@@ -106,13 +105,13 @@ def make_probe(args, split, size, device):
     return probe
 
 
-def show_views(run, dataset):
+def show_views(run, view):
     """Put a sheet of augmented views into TensorBoard."""
     images, _ = next(run.job.batches.epoch(run.args.seed, 0))
     views = run.job.view(images[:32], generator(run.args.seed, 0))
     if len(views) > len(images[:32]):  # two of each image: side by side
         views = torch.stack(views.chunk(2), 1).flatten(0, 1)
-    run.board.images("augmented_views", views, dataset.mean, dataset.std)
+    run.board.images("augmented_views", views, view["mean"], view["std"])
 
 
 if __name__ == "__main__":

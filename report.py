@@ -13,20 +13,22 @@ from records.results import best_of, read_results
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import STUDY, write_readme
+from reporting.style import bests
 from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
 from utils import path, print_anything
 
 
 def section(title, results, out, suffix):
     """Draw one dataset's figures into `out` and return its Markdown."""
-    best = best_of(results)
-    for model_type in sorted({result.setting.model_type for result in results} - set(best)):
+    best = bests(results)
+    for model_type in sorted({result.setting.model_type for result in results}
+                             - {result.setting.model_type for result in best}):
         print(f"{title}: {model_type} has no best setting: all diverged, or there are several and "
               "no validation accuracy (train.py --val-ratio)", file=sys.stderr)
     parts = [f"## {plain(title)}"]
     if best:
         parts += ["Each method at its setting with the best validation accuracy:",
-                  layout(best.values())]
+                  layout(best)]
     parts += map(link, write_all(results, title, out, suffix))
     return "\n\n".join([*parts, "All settings by test accuracy:", layout(results)])
 

@@ -80,11 +80,12 @@ ARGUMENTS = {
                         type=number(int, *settings.IMAGE_SIZES)),
     "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
                         "network's input)", type=number(int, *settings.IMAGE_SIZES)),
-    "pretrained_model_path": _flag("T", "weights to start from (default: the newest matching "
-                                   "checkpoint, or the ImageNet weights)", False, type=path),
-    "mean": _flag("T", "of the network's input, pixels in [0, 1] (default: the weights' or the "
+    "pretrained_model_path": _flag("PT", "weights to start from (default: train.py: the newest "
+                                   "matching checkpoint, or the ImageNet weights; pretrain.py: "
+                                   "none, and `imagenet` means those)", False, type=path),
+    "mean": _flag("PT", "of the network's input, pixels in [0, 1] (default: the weights' or the "
                   "dataset's)", type=rgb(-settings.MOST_INPUT), metavar="R,G,B"),
-    "std": _flag("T", "its standard deviation", type=rgb(settings.LEAST_STD), metavar="R,G,B"),
+    "std": _flag("PT", "its standard deviation", type=rgb(settings.LEAST_STD), metavar="R,G,B"),
     "sample_ratio": _flag("P", "share of the images, class by class", type=_RATIO, default=1.0),
     "out_dim": _flag("P", "outputs of the projection head", type=number(int, 1, 2 ** 16),
                      default=128),

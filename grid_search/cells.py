@@ -46,12 +46,14 @@ class Cell:
         Raises: OSError, ValueError where they are wrong or missing.
         """
         with contextlib.redirect_stdout(sys.stderr):  # the plan is on standard output
-            if self.pretraining:
-                return identity.of_pretraining(self.args)
-            return identity.of_training(self.args, self._start)
+            of = identity.of_pretraining if self.pretraining else identity.of_training
+            return of(self.args, self._start)
 
     @cached_property
     def _start(self):
+        """The Start of the run. Raises: OSError, ValueError where weights are wrong or missing."""
+        if self.pretraining:
+            return identity.pretraining_start(self.args)
         return self.source.leads_to(self.args) if self.source else _start_of(
             *(getattr(self.args, name) for name in ("model_type", "data", "arch",
                                                     "pretrained_model_path")))
@@ -68,17 +70,19 @@ class Cell:
         are there."""
         args = self.args
         try:
-            if self.pretraining:
-                usual = identity.pretraining_usual(args)
-                return f"{args.model_type}/{identity.name_of(args, self.identity, usual)}"
             if self.known:
                 return f"{args.model_type}/{identity.name_of(args, self.identity, self._start.usual)}"
         except OSError:
             pass
-        if self.pretraining:
-            return f"{args.model_type}/{identity.readable(args)}"
-        start = identity.start_from(self.source.args, None, None) if self.source else None
-        return f"{args.model_type}/{identity.readable(args, start)}"
+        return f"{args.model_type}/{identity.readable(args, self._expected)}"
+
+    @property
+    def _expected(self):
+        """The Start of the run, less what its weights will be; None where less is known."""
+        try:
+            return self.source.leads_to(None) if self.source else self._start
+        except OSError:
+            return None
 
     @property
     def folder(self):
@@ -104,10 +108,13 @@ class Cell:
         return self.identity and self.folder / "last.pth"
 
     def leads_to(self, args):
-        """Of a finished pre-training, the Start of a training. Args: args: of that."""
+        """Of a pre-training, the Start of a training. Args: args: of that; None before it is
+        finished."""
+        if args is None:
+            return identity.start_from(self.args, self._start, None, None)
         if self.weights.is_file():
             return _start_of(args.model_type, args.data, args.arch, self.weights)
-        return identity.start_from(self.args, self.identity, self.made)
+        return identity.start_from(self.args, self._start, self.identity, self.made)
 
     def command(self, state):
         """The command line that does what is left to do."""

@@ -25,6 +25,8 @@ def told(result):
         found["sample_ratio"] = ratio_text(setting)
     planned, more = f"{max(run.planned for run in result.runs)}", dict(setting.more)
     said = more.pop("epochs", "none")
+    if more.get("weights") == "run":  # two pre-trainings, one of which goes on from another
+        more.setdefault(f"{BEHIND}weights", "none")
     odd = {"epochs as written": said} if said != planned else {}  # no number, or missing
     return {**found, "epochs": planned, **more, **odd}
 

@@ -5,10 +5,9 @@ import textwrap
 import warnings
 
 from records.files import whole
-from records.results import best_of
 from reporting.columns import apart, heading
 from reporting.lines import draw_curves, draw_labels, draw_ratio
-from reporting.style import (STYLE, WIDTH, footnote, in_order, is_partial, label_of, look_of,
+from reporting.style import (STYLE, WIDTH, bests, footnote, is_partial, label_of, look_of,
                              new_axes, ratio_text)
 
 PANEL_SIGNS = 48  # of a line of a panel's title
@@ -29,25 +28,24 @@ def bar_label(result):
 
 def draw_best(results, title):
     """Bars of test accuracy, one per method at its best setting; None if no method has one."""
-    bars = [(name, result) for name, result in in_order(best_of(results))
-            if result.test.mean is not None]
+    bars = [result for result in bests(results) if result.test.mean is not None]
     if not bars:
         return None
     figure, axes = new_axes(3.4, f"Test accuracy at the setting best on validation, {title}")
-    for place, (name, result) in enumerate(bars):
-        look, mean, std = look_of(name), result.test.mean, result.test.bar
+    for place, result in enumerate(bars):
+        look, mean, std = look_of(result.setting.model_type), result.test.mean, result.test.bar
         axes.bar(place, mean, 0.66, color=look.colour, hatch=look.hatch, edgecolor="black",
                  linewidth=0.8, yerr=std, error_kw={"capsize": 4, "capthick": 1})
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
                       (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     axes.set_xlim(-0.6, max(len(bars), 3) - 0.4)  # a single bar is no wall
-    axes.set_xticks(range(len(bars)), [bar_label(result) for _, result in bars])
+    axes.set_xticks(range(len(bars)), [bar_label(result) for result in bars])
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel("Test accuracy (fraction)")
     axes.margins(y=0.12)
     axes.grid(visible=False, axis="x")
-    figure.supxlabel(footnote([result for _, result in bars]), fontsize=7)
+    figure.supxlabel(footnote(bars), fontsize=7)
     return figure
 
 
@@ -98,7 +96,7 @@ def draw_heatmap(results, title):
     figure, grid = new_axes(height, title, WIDTH * (0.2 + 0.4 * columns), nrows=rows, ncols=columns,
                             squeeze=False)
     colours = ScalarMappable(Normalize(min(values, default=0), max(values, default=1)), "cividis")
-    best = [result for result in best_of(results).values()
+    best = [result for result in bests(results)
             if kind == "val" and any(result is each for each in shown)]
     for axes, panel in zip(grid.flat, panels):
         draw_panel(axes, panel, kind, colours, best)

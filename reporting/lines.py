@@ -4,7 +4,7 @@ import math
 
 from records.results import best_of, measure_of, written
 from records.setting import setting_in
-from reporting.style import footnote, in_order, line_label, look_of, method_of, methods, new_axes
+from reporting.style import bests, footnote, line_label, look_of, method_of, methods, new_axes
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
 IMAGES_PER_CLASS = {"cifar10": 5000, "cifar100": 500, "stl10": 500}
@@ -140,11 +140,11 @@ def curve(result, column):
 
 def draw_curves(results, title):
     """Accuracy by epoch, a line per method at its best; None if no line has two epochs."""
-    best = in_order(best_of(results))
-    column, word = (("val_accuracy", "Validation") if all(r.val.mean is not None for _, r in best)
+    best = bests(results)
+    column, word = (("val_accuracy", "Validation") if all(r.val.mean is not None for r in best)
                     else ("test_accuracy", "Test"))
-    lines = [(line_label([result]), look_of(name), curve(result, column))
-             for name, result in best]
+    lines = [(line_label([result]), look_of(result.setting.model_type), curve(result, column))
+             for result in best]
     if not any(len(epochs) > 1 for *_, (epochs, *_) in lines):
         return None
     figure, axes = new_axes(3.4, f"Learning curves at the setting best on validation, {title}")
@@ -157,5 +157,5 @@ def draw_curves(results, title):
     axes.set(xlabel="Epoch", ylabel=f"{word} accuracy (fraction)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside lower center", ncols=2,
-                  title=footnote([result for _, result in best], "bands"))
+                  title=footnote(best, "bands"))
     return figure

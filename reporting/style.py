@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from conf.global_settings import PRETRAINING_DATA
 from records.names import short
+from records.results import best_of
+from records.setting import BEHIND
 
 
 class Look(NamedTuple):
@@ -49,11 +51,6 @@ def look_of(model_type):
                                          (0, (1, 1)))
 
 
-def in_order(best):
-    """The (model type, Result) pairs of a dict, in the order of LOOKS, unknown methods last."""
-    return sorted(best.items(), key=lambda item: [*LOOKS, item[0]].index(item[0]))
-
-
 def is_partial(result):
     return result.status.startswith("unfinished")
 
@@ -79,9 +76,18 @@ def ratio_text(setting):
     return f"{setting.ratio:.15g}" + f" of {source}" * bool(source)
 
 
+def behind(result):
+    """What the pre-training of a method started from itself, in words; "" for nothing."""
+    told = result.setting.told(f"{BEHIND}weights")
+    return {None: "", "imagenet": "ImageNet", "run": "an earlier training"}.get(
+        told, "other weights")
+
+
 def method_of(result):
-    """What sets methods apart: (model type, from ImageNet weights, other dataset or "")."""
-    return result.setting.model_type, from_imagenet(result), other_source(result.setting)
+    """What sets methods apart: (model type, from ImageNet weights, other dataset or "", as of
+    `behind`)."""
+    return (result.setting.model_type, from_imagenet(result), other_source(result.setting),
+            behind(result))
 
 
 def methods(results):
@@ -93,13 +99,18 @@ def methods(results):
                                                         item[0])))
 
 
+def bests(results):
+    """[Result]: of each method its setting best on validation, in the order of `methods`."""
+    return [best for group in methods(results).values() for best in best_of(group).values()]
+
+
 def label_of(results):
     """The label of one method's results, in three lines."""
-    _, weights, source = method_of(results[0])
+    _, weights, source, before = method_of(results[0])
     look = look_of(results[0].setting.model_type)
     label = look.imagenet if weights else look.label
-    source = short(source, NAME_SIGNS)
-    return label.replace("pre-training", f"pre-training on {source}") if source else label
+    more = f" on {short(source, NAME_SIGNS)}" * bool(source) + f" from {before}" * bool(before)
+    return label.replace("pre-training", f"pre-training{more}")
 
 
 def line_label(results):

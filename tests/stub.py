@@ -25,7 +25,8 @@ def identity_of(args):
     """What the run is made from: settings, and the name of the pre-training that it starts from."""
     path = getattr(args, "pretrained_model_path", None)
     if PRETRAINING:
-        return identity.of_pretraining(args), identity.pretraining_usual(args)
+        start = identity.pretraining_start(args)
+        return identity.of_pretraining(args, start), start.usual
     if path and not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     start = identity.start_of(None, args.data, args.arch, path)

@@ -24,7 +24,7 @@ def parse_pretrain(argv):
     if args.val_ratio is None:  # ImageNet is there to be pre-trained on
         args.val_ratio = 0.0 if args.data == settings.PRETRAINING_DATA else VAL_RATIO
     _refuse_contradictions(parser, args, batch_norm=True)
-    size = args.image_size or DATASETS[args.data].image_size
+    size = pretraining_size(args)
     if args.store_size and args.store_size < size:
         parser.error(f"--store-size {args.store_size} is less than the {size} px that the network "
                      "sees; use as much or more")
@@ -60,11 +60,9 @@ def trained_part(name, labels):
     return "train" if labels and part == "unlabeled" else part
 
 
-def pretraining_input(args):
-    """What a pre-training's network sees: dict of image_size (px a side) and stem."""
-    size = args.image_size or DATASETS[args.data].image_size
-    return {"image_size": size,
-            "stem": args.stem if args.stem != "auto" else ("3x3" if size <= 32 else "7x7")}
+def pretraining_size(args):
+    """Pixels a side that a pre-training's network sees."""
+    return args.image_size or DATASETS[args.data].image_size
 
 
 def peak_rate(args):
@@ -114,7 +112,7 @@ def usual_settings(args, seen):
     plain = vars((parse_pretrain if kind else parse_train)(words))
     given = {"epochs": args.epochs}  # for the warm-up
     if kind:
-        given["store_size"] = pretraining_input(args)["image_size"]
+        given["store_size"] = pretraining_size(args)
     return {**effective(Namespace(**{**plain, **given}), seen), "epochs": plain["epochs"]}
 
 

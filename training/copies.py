@@ -1,6 +1,7 @@
 """Exact copies of pictures between what a network has learned from and what it is judged by."""
 
 from data.duplicates import copies, from_state, merged, seen, to_state
+from records.setting import DEEPEST, table
 
 
 def count_duplicates(args, images, weights):
@@ -28,17 +29,38 @@ def count_duplicates(args, images, weights):
             print(f"duplicates: {number} of {len(parts[other][1])} images of {NAMES[other]} are "
                   f"exact copies of {NAMES[one]} images", flush=True)
     _refuse(args, found, weights)
-    learned = own if known is None else merged(own, known)
-    return (to_state(learned) if known is not None or not weights.found else None), found
+    return learned_from(own, weights), found
+
+
+def learned_from(own, weights):
+    """What a network will have learned from, as its checkpoint keeps it; None where that is not
+    known of the weights that it starts from.
+
+    Args: own: as of data.duplicates.seen. weights: as above; None for none.
+    """
+    if weights is None or not weights.found:
+        return to_state(own)
+    known = from_state(weights.seen)
+    return None if known is None else to_state(merged(own, known))
+
+
+def made_from(weights):
+    """The datasets that weights were made from, as far back as it is known. Args: weights: as
+    records.runs.Identity has them."""
+    found = set()
+    for _ in range(DEEPEST):
+        run = table(weights or {}, "run")
+        found.add(table(run, "settings").get("data"))
+        weights = table(run, "weights")
+    return found
 
 
 NAMES = {"train": "training", "pretraining": "pre-training", "val": "validation", "test": "the test"}
 
 
 def _refuse(args, found, weights):
-    run, most = (weights.identity or {}).get("run"), args.max_duplicates
-    number = found.get("pretraining/val") or 0
-    if most is None and number and run and run["settings"].get("data") == args.data:
+    most, number = args.max_duplicates, found.get("pretraining/val") or 0
+    if most is None and number and args.data in made_from(weights.identity):
         raise ValueError(f"{number} images held out to choose on have been pre-trained on, so that "
                          "validation would tell what is known by heart; pre-train with the same "
                          "--val-ratio and --val-seed, which leaves them out, or let them pass with "

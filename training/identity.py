@@ -3,15 +3,19 @@ before them. PyTorch is imported where weights are read."""
 
 from typing import NamedTuple, Optional
 
+from conf.methods import ModelType
 from data.datasets import DATASETS
 from records.runs import Identity, readable_name, run_name
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import effective, pretraining_input, usual_settings
+from training.command_line import effective, pretraining_size, usual_settings
 from training.images import open_labelled, open_pretraining, pretraining_digests
+
+IMAGENET = "imagenet"  # instead of a path to weights
+SMALL = 32  # px a side: up to here the 7x7 stem would leave no more than 8
 
 
 class Start(NamedTuple):
-    """Where a training starts. usual: dict of image_size (px a side), stem, mean and std (of RGB)
+    """Where a training or pre-training starts. usual: dict of image_size (px a side), stem, mean and std (of RGB)
     of the input where no flag says otherwise; weights: as of records.runs.Identity."""
 
     usual: dict
@@ -36,36 +40,60 @@ def start_of(kind, data, arch, path, weights=None):
     return Start(weights.usual, weights.identity)
 
 
-def start_from(args, identity, digest):
+def pretraining_start(args, weights=None):
+    """The Start of a pre-training. Args: weights: as for `start_of`.
+
+    Raises: as `start_of`.
+    """
+    weights = weights or weights_behind(args, say=lambda line: None)
+    usual = _pretraining_usual(args)
+    if weights is None:
+        return Start(usual, None)
+    return Start({**weights.usual, "image_size": usual["image_size"]}, weights.identity)
+
+
+def weights_behind(args, say=print):
+    """Read the weights that a pre-training goes on from, made in whatever way.
+
+    Returns: supervised_pretrained.start.Weights; None where it starts from none.
+    Raises: as supervised_pretrained.start.read_weights.
+    """
+    path = args.pretrained_model_path
+    if path is None:
+        return None
+    from supervised_pretrained.start import read_weights
+    imagenet = str(path) == IMAGENET
+    return read_weights(ModelType(frozen=False, imagenet=imagenet), args.arch, DATASETS[args.data],
+                        None if imagenet else path, pretraining_size(args), args.stem, args.mean,
+                        args.std, say)
+
+
+def _pretraining_usual(args):
+    """What a network sees that starts from nothing."""
+    dataset = DATASETS[args.data]
+    return {"image_size": dataset.image_size,
+            "stem": "3x3" if pretraining_size(args) <= SMALL else "7x7",
+            "mean": tuple(dataset.mean), "std": tuple(dataset.std)}
+
+
+def start_from(args, start, identity, digest):
     """The Start from a pre-training of ours whose weights need not be there.
 
-    Args: args: of the pre-training. identity: its Identity. digest: of its backbone's tensors, None
-        where that is not known yet.
+    Args: args: of the pre-training. start: its own Start. identity: its Identity. digest: of its
+        backbone's tensors. Each of the last two is None where it is not known yet.
     """
-    dataset = DATASETS[args.data]
-    run = identity.plain() if identity else {"settings": pretraining_settings(args), "data": {},
-                                             "weights": None}
-    return Start({**pretraining_input(args), "mean": list(dataset.mean), "std": list(dataset.std)},
-                 {"digest": digest, "from": "run", "run": run})
+    seen = start.seen(args)
+    identity = identity or Identity(effective(args, seen), {}, start.weights)
+    return Start(seen, {"digest": digest, "from": "run", "run": identity.plain()})
 
 
-def pretraining_settings(args):
-    """{flag: value} of all that can change a number of a pre-training."""
-    return effective(args, pretraining_input(args))
-
-
-def pretraining_usual(args):
-    """What the network of a pre-training sees where no flag says otherwise."""
-    return {**pretraining_input(args), "image_size": DATASETS[args.data].image_size}
-
-
-def of_pretraining(args, split=None):
-    """The Identity of a pre-training. Args: split: its images, None to open them.
+def of_pretraining(args, start, split=None):
+    """The Identity of a pre-training. Args: start: Start. split: its images, None to open them.
 
     Raises: as training.images.open_pretraining.
     """
     split = split or open_pretraining(args)
-    return Identity(pretraining_settings(args), pretraining_digests(split))
+    return Identity(effective(args, start.seen(args)), pretraining_digests(split), start.weights)
 
 
 def of_training(args, start, labelled=None):
@@ -86,13 +114,13 @@ def name_of(args, identity, usual):
 def readable(args, start=None):
     """As `name_of`, of a run whose images or weights are not there yet: without its digest.
 
-    Args: start: of a training, None where it is not known.
+    Args: start: Start, None where it is not known.
     """
-    if args.model_type in PRETRAININGS:
-        usual, seen, weights = pretraining_usual(args), pretraining_input(args), None
-    else:
+    if start is None and args.model_type in PRETRAININGS:
+        start = Start(_pretraining_usual(args), None)
+    elif start is None:
         dataset = DATASETS[args.data]
-        start = start or Start({"image_size": dataset.image_size, "stem": args.stem,
-                                "mean": dataset.mean, "std": dataset.std}, None)
-        usual, seen, weights = start.usual, start.seen(args), start.weights
-    return readable_name(Identity(effective(args, seen), {}, weights), usual_settings(args, usual))
+        start = Start({"image_size": dataset.image_size, "stem": args.stem, "mean": dataset.mean,
+                       "std": dataset.std}, None)
+    made_from = Identity(effective(args, start.seen(args)), {}, start.weights)
+    return readable_name(made_from, usual_settings(args, start.usual))

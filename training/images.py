@@ -10,7 +10,7 @@ from data.datasets import Split, images_digest, load_split, stored_size
 from data.sampling import hold_out, stratified
 from records.names import printable
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import pretraining_input, trained_part
+from training.command_line import pretraining_size, trained_part
 
 CLASSES_NAMED = 5  # in a line
 
@@ -98,7 +98,7 @@ def open_probed(args, split, most):
     labels, name = PRETRAININGS[args.model_type].labels, args.knn_data or args.data
     part = trained_part(args.data, labels)
     if name != args.data or part == "unlabeled" or labels and part != "train":
-        size = stored_size(name, pretraining_input(args)["image_size"])
+        size = stored_size(name, pretraining_size(args))
         return load_split(name, "train", args.data_dir, size, **_options(args))
     if not labels:
         return split
@@ -109,7 +109,7 @@ def open_probed(args, split, most):
 
 
 def _store_size(args):
-    return args.store_size or pretraining_input(args)["image_size"]
+    return args.store_size or pretraining_size(args)
 
 
 def _options(args):

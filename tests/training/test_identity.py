@@ -18,6 +18,7 @@ BASES = {  # of each program: what decides which flags play a part
     "milestones": (train, f"--model-type Supervised {SHORT} --scheduler milestones --label-ratio 0.5"),
     "linear": (train, f"--model-type SelfSupervisedPretrained {SHORT}"),
     "simclr": (pretrain, f"{SHORT} --sample-ratio 0.1"),
+    "goes on": (pretrain, f"{SHORT} --sample-ratio 0.1 --seed 2"),
     "labels": (pretrain, f"--model_type SupervisedPretraining {SHORT} --sample-ratio 0.1 --knn-every 0"),
 }
 # Another value of each flag; where a value means the same as the default of some base, both belong here.
@@ -43,7 +44,8 @@ def test_every_flag_that_counts_is_tried():
 
 def outcome(root, output, program, words, source=None):
     """(name, everything that came out of it but times) of a run; None for a command line that is refused."""
-    more = ["--pretrained-model-path", source] if source and "--model-type S" in words and "Pretrained" in words else []
+    asked = "--model-type S" in words and "Pretrained" in words or "--seed 2" in words
+    more = ["--pretrained-model-path", source] if source and asked else []
     try:
         if run(program, root, *words.split(), *more, output=output):
             return None
@@ -92,7 +94,8 @@ def test_a_pair_of_flags_that_cancel_each_other_is_one_run():
             (parse_pretrain, "--knn-every 0 --knn-data cifar10", "--knn-every 0"),
             (parse_pretrain, "--data cifar10 --val-ratio 0 --val-seed 3", "--data cifar10 --val-ratio 0")):
         base = ["--model-type", "Supervised"] if parse is parse_train else []
-        found = [effective(parse([*base, *words.split()]), {"image_size": 64, "stem": "7x7"}) for words in (one, other)]
+        seen = {"image_size": 64, "stem": "7x7", "mean": None, "std": None}
+        found = [effective(parse([*base, *words.split()]), seen) for words in (one, other)]
         assert found[0] == found[1], one
 
 
