@@ -73,6 +73,12 @@ def check_below(root, folders, classes=False):
                          f"images must not be trained on; {_way_out(start, parent)}")
 
 
+def in_parts(root, names):
+    """Whether some of a root's folders are called as parts of a dataset, or hold its train/."""
+    return any(_TRAIN.fullmatch(name) or _TEST.fullmatch(name) or split_folder(Path(root) / name, "train")
+               for name in names)
+
+
 def _way_out(root, parent):
     if split_folder(parent, "train"):
         return f"use --data-dir {printable(parent)}"
@@ -91,8 +97,8 @@ def without_labels(root):
     else:
         hint = ("put the training images there, those to test on into "
                 f"{printable(Path(root) / 'test')}/<class>{_alike(root, _TRAIN)}")
-    return (f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*;"
-            f" {hint}")
+    return (f"no labels in {printable(root)}: expected two <class>/* folders or more, or "
+            f"{printable(Path(root) / 'train')}/<class>/*; {hint}")
 
 
 def alike(root, split):
