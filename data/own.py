@@ -75,8 +75,7 @@ class Own:
 
     def __init__(self, root, found, path, folders=(), apart=(), drawn=True):
         self.root, self.path, self._drawn = Path(root), Path(path), drawn
-        self._remark, self._listed_ns = "", 0
-        self._found = found
+        self._found, self._remark = found, ""
         if found is None:
             source = FolderSource.labelled(root, only=folders, apart=apart)
             check_below(root, source.folders, classes=True)
@@ -90,12 +89,17 @@ class Own:
         """What its store is called: lists of the same files share one."""
         if self._drawn:
             return "folder-own"
-        names = "\0".join(self._found.files).encode("utf-8", "surrogateescape")
+        names = "\0".join(self._names()).encode("utf-8", "surrogateescape")
         return f"folder-{zlib.crc32(names):08x}"
 
     def source(self):
         """The undecoded images."""
-        return FolderSource.listed(self.root, self._found.files, self._found.labels, self._remark)
+        return FolderSource.listed(self.root, self._names(), self._found.labels, self._remark)
+
+    def _names(self):
+        """The files as they count from its folder, so that it can be moved."""
+        start = os.path.join(os.path.abspath(self.root), "")
+        return [file.removeprefix(start) for file in self._found.files]
 
     def parts(self, store, say):
         """The part of each image: numbers in PARTS, int64 (N,). What is missing is drawn, and

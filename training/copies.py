@@ -12,7 +12,7 @@ def count_duplicates(args, images, weights):
         copies, None where it is not known which images the weights were made from}).
     Raises: ValueError for more than --max-duplicates. Without it any number passes, but none
         between parts of one dataset that this suite has split itself: what a training holds out of
-        the images that a pre-training has seen.
+        the images that a pre-training has seen, and of own images that a CSV splits the test, too.
     """
     train, test, positions = images
     parts = {"val": (train, train.rows[positions["val"]]), "test": (test, test.rows)}
@@ -27,7 +27,7 @@ def count_duplicates(args, images, weights):
             one, other = pair.split("/")
             print(f"duplicates: {number} of {len(parts[other][1])} images of {NAMES[other]} are "
                   f"exact copies of {NAMES[one]} images", flush=True)
-    _refuse(args, found, weights)
+    _refuse(args, found, weights, train.val is not None)
     learned = own if known is None else merged(own, known)
     return (to_state(learned) if known is not None or not weights.found else None), found
 
@@ -35,13 +35,16 @@ def count_duplicates(args, images, weights):
 NAMES = {"train": "training", "pretraining": "pre-training", "val": "validation", "test": "the test"}
 
 
-def _refuse(args, found, weights):
+def _refuse(args, found, weights, split):
+    """Args: split: whether a CSV says which images are to choose and to test on."""
     run, most = (weights.identity or {}).get("run"), args.max_duplicates
-    number = found.get("pretraining/val") or 0
+    number = (found.get("pretraining/val") or 0) + split * (found.get("pretraining/test") or 0)
     if most is None and number and run and run["settings"].get("data") == args.data:
-        raise ValueError(f"{number} images held out to choose on have been pre-trained on, so that "
+        what, flags = ("to choose or test on", "split") if split else (
+            "held out to choose on", "--val-ratio and --val-seed")
+        raise ValueError(f"{number} images {what} have been pre-trained on, so that "
                          "validation would tell what is known by heart; pre-train with the same "
-                         "--val-ratio and --val-seed, which leaves them out, or let them pass with "
+                         f"{flags}, which leaves them out, or let them pass with "
                          "--max-duplicates")
     total = sum(number or 0 for number in found.values())
     if most is not None and total > most:
