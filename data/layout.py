@@ -74,9 +74,12 @@ def check_below(root, folders, classes=False):
 
 
 def in_parts(root, names):
-    """Whether some of a root's folders are called as parts of a dataset, or hold its train/."""
-    return any(_TRAIN.fullmatch(name) or _TEST.fullmatch(name) or split_folder(Path(root) / name, "train")
-               for name in names)
+    """Whether some of a root's folders are called as parts of a dataset or hold its train/, or the
+    root is such a part itself, beside another."""
+    here = Path(os.path.abspath(root))
+    return (any(_TRAIN.fullmatch(name) or _TEST.fullmatch(name) or split_folder(here / name, "train")
+                for name in names)
+            or bool(_TRAIN.fullmatch(here.name)) and any(map(_TEST.fullmatch, _folders(here.parent))))
 
 
 def _way_out(root, parent):

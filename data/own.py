@@ -185,23 +185,20 @@ def pile(root, stores):
 
 def _own_classes(root, stores):
     """Names of the folders that are classes; () where there are fewer than two, or one is called as
-    a part of a dataset or holds one."""
+    a part of a dataset or holds one, or all of them are such a part."""
     if not os.path.isdir(root):
         return ()
     apart = leftovers(root, stores)
     beside = {os.path.abspath(path) for path in (*apart, *unlabelled_folders(root))}
-    for place in (root / STORE, *(root / name for name in _tops(root, stores))):
-        if place.is_dir() and not len(Walk(place, apart).images()[0]):
-            beside.add(os.path.abspath(place))
     names = [name for name in class_folders(root)
-             if os.path.abspath(root / name) not in beside]
+             if os.path.abspath(root / name) not in beside and not _holds_stores(root / name, apart)]
     return tuple(names) if len(names) > 1 and not in_parts(root, names) else ()
 
 
-def _tops(root, stores):
-    """The folder in root, if any, that stores are in, as a list."""
-    start, place = Path(os.path.abspath(root)), Path(os.path.abspath(stores))
-    return [place.relative_to(start).parts[0]] if start in place.parents else []
+def _holds_stores(folder, apart):
+    """Whether a folder holds stores and no images."""
+    locks = (lock for depth in ("*/lock", "*/*/lock") for lock in folder.glob(depth))
+    return any(locks) and not Walk(folder, apart).images()[0]
 
 
 def _agreeing(found, where, path, root):
