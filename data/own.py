@@ -156,9 +156,10 @@ class Own:
         new = [file for file in walk.images()[0] if os.path.join(start, file) not in known]
         if not new:
             return ""
-        return printable(f"{self.path}: {len(new)} pictures in {self.root} are not in it and left "
-                         f"out, the first is {new[0]}; add rows for them (part train leaves the "
-                         "test as it is), or delete it to have all parts drawn again")
+        return printable(f"{self.path}: does not list {len(new)} of the pictures in {self.root}, "
+                         f"which are left out; the first is {new[0]}; add rows for them (part "
+                         "train leaves the test as it is), or delete it to have all parts drawn "
+                         "again")
 
 
 def leftovers(root, stores):

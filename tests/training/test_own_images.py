@@ -165,7 +165,7 @@ def test_a_network_that_knows_the_test_of_another_split_is_refused_and_told(pets
     assert call(pretrain, *PRETRAIN) == 0 == trained()
     rows, swap = parts(), {"train": "test", "test": "train", "val": "val"}
     write("mine.csv", [{**row, "part": swap[row["part"]]} for row in rows])
-    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--split", "mine.csv") == 1
+    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--batch-size", "4", "--split", "mine.csv") == 1
     line, = capsys.readouterr().err.splitlines()
     assert "21 images to choose or test on have been pre-trained on" in line and "pre-train with the same --split" in line
     assert call(test_program, "--model-type", "Supervised", "--split", "mine.csv") == 0
@@ -207,4 +207,4 @@ def test_new_pictures_change_no_run_and_are_told(pets, capsys):
     paint(pets / "ant/new.png", 999)
     assert trained() == 0
     out = capsys.readouterr().out
-    assert out.count("1 pictures in pets are not in it and left out, the first is ant/new.png") == 1 and "is finished, see" in out
+    assert out.count("does not list 1 of the pictures in pets, which are left out; the first is ant/new.png") == 1 and "is finished, see" in out
