@@ -54,7 +54,7 @@ def find_own(root, stores, given=None):
     if not is_split(root, stores, given):
         return None
     if given is None and path.exists():
-        return Own(root, read_split(path, root), path)
+        return Own(root, _stored(path, root), path)
     if given is None:
         return Own(root, None, path, _own_classes(root, stores), leftovers(root, stores))
     found = read_split(given, root)
@@ -204,13 +204,23 @@ def _holds_stores(folder, apart):
 
 def _agreeing(found, where, path, root):
     """What the program's CSV says of the pictures of a list. Raises: ValueError for others."""
-    stored = read_split(path, root)
-    file = differing(found, stored) if stored.is_whole else path
+    stored = _stored(path, root)
+    file = differing(found, stored)
     if file:
         raise ValueError(printable(f"{path}: was drawn of other pictures or labels than are in "
                                    f"{where}, the first that differs is {file}; delete it to have "
                                    "the parts drawn again, or move it away"))
     return stored
+
+
+def _stored(path, root):
+    """The program's CSV. Raises: ValueError where it leaves something to be drawn."""
+    found = read_split(path, root)
+    if not found.is_whole:
+        raise ValueError(printable(f"{path}: no picture has the part val, nothing to choose on; give "
+                                   "some rows the part val, or delete it to have the parts drawn "
+                                   "again"))
+    return found
 
 
 def _same(one, other):

@@ -69,7 +69,7 @@ def write_split(path, found, root):
         with whole(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(HEADER)
-            table.writerows((name.removeprefix(start), label, part) for name, label, part in
+            table.writerows((name.removeprefix(start).replace(os.sep, "/"), label, part) for name, label, part in
                             zip(found.files, found.labels, found.parts))
 
 

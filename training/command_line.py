@@ -135,8 +135,9 @@ def usual_settings(args, seen):
     Args: seen: what the network sees where no flag says otherwise.
     """
     kind = PRETRAININGS.get(args.model_type)
-    words = ["--model-type", args.model_type, "--data", args.data,
-             f"--data-dir={args.data_dir}"]
+    words = ["--model-type", args.model_type, "--data", args.data]
+    words += [f"--{name.replace('_', '-')}={getattr(args, name)}"  # what has a split holds out none
+              for name in ("data_dir", "store_dir", "split") if getattr(args, name)]
     plain = vars((parse_pretrain if kind else parse_train)(words))
     given = {"epochs": args.epochs}  # for the warm-up
     if kind:

@@ -40,12 +40,11 @@ def _refuse(args, found, weights, split):
     run, most = (weights.identity or {}).get("run"), args.max_duplicates
     number = (found.get("pretraining/val") or 0) + split * (found.get("pretraining/test") or 0)
     if most is None and number and run and run["settings"].get("data") == args.data:
-        what, flags = ("to choose or test on", "split") if split else (
-            "held out to choose on", "--val-ratio and --val-seed")
-        raise ValueError(f"{number} images {what} have been pre-trained on, so that "
-                         "validation would tell what is known by heart; pre-train with the same "
-                         f"{flags}, which leaves them out, or let them pass with "
-                         "--max-duplicates")
+        what, judge, flags = ("to choose or test on", "they", "split") if split else (
+            "held out to choose on", "validation", "--val-ratio and --val-seed")
+        raise ValueError(f"{number} images {what} have been pre-trained on, so that {judge} would "
+                         f"tell what is known by heart; pre-train with the same {flags}, which "
+                         "leaves them out, or let them pass with --max-duplicates")
     total = sum(number or 0 for number in found.values())
     if most is not None and total > most:
         raise ValueError(f"{total} exact copies between the images to learn from and those to "

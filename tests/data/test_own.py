@@ -94,6 +94,14 @@ def test_an_edit_is_what_counts(pets):
     assert lines[where].split(",")[0] in names(pets, "test") and images_digest(load(pets, "test")) != digest
 
 
+def test_an_edit_that_leaves_no_validation_is_refused(pets):
+    lines = whole(pets)
+    path = rows(pets / "store/split.csv", *[line.replace(",val", ",train") for line in lines])
+    for given in (None, path):
+        with pytest.raises(ValueError, match="split.csv: no picture has the part val, nothing to choose on; give some"):
+            load(pets, "train", given=given)
+
+
 def test_the_same_split_from_another_place_is_the_same(pets, tmp_path):
     lines = whole(pets)
     known = [images_digest(load(pets, part)) for part in ("train", "test", "pretrain")]

@@ -167,7 +167,7 @@ def test_a_network_that_knows_the_test_of_another_split_is_refused_and_told(pets
     write("mine.csv", [{**row, "part": swap[row["part"]]} for row in rows])
     assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--batch-size", "4", "--split", "mine.csv") == 1
     line, = capsys.readouterr().err.splitlines()
-    assert "21 images to choose or test on have been pre-trained on" in line and "pre-train with the same --split" in line
+    assert "21 images to choose or test on have been pre-trained on" in line and "pre-train with the same split," in line
     assert call(test_program, "--model-type", "Supervised", "--split", "mine.csv") == 0
     assert "duplicates: 21 of 21 images of the test are exact copies" in capsys.readouterr().out
 
