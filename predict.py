@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch.nn import functional as F
@@ -21,7 +21,7 @@ from records import checkpoint
 from records.files import protected, whole, writing
 from records.names import printable
 from records.rows import npz_rows
-from records.trained import check_made_by, find_trained, network_of
+from records.trained import check_made_by, find_trained, network_of, split_of
 from training.features import kept_features
 
 SHOWN = 5  # classes of a picture
@@ -49,7 +49,8 @@ def parse(argv):
     args = parser.parse_args(argv)
     if not (args.checkpoint or args.model_type):
         parser.error("name --checkpoint, or the --model-type whose newest run is to be applied")
-    read = [path for path in (*args.pictures, args.checkpoint) if path]
+    utils.check_split(parser, args)
+    read = [path for path in (*args.pictures, args.checkpoint, args.split) if path]
     for flag, path in (("--out", args.out), ("--features", args.features)):
         if path and protected(path, read):
             parser.error(f"{flag} {printable(path)} {protected(path, read)}; name another")
@@ -88,12 +89,14 @@ def main(argv=None):
 
 
 class Classifier(NamedTuple):
-    """model: on its device. data: name of the dataset it was trained on. classes: names.
+    """model: on its device. data: name of the dataset it was trained on; data_dir, split: where it
+    lies, and the CSV of its parts, None for the program's. classes: names.
     trained_as: its input. amp: of its forward pass."""
 
     model: torch.nn.Module
     data: str
     data_dir: Path
+    split: Optional[Path]
     classes: list
     trained_as: dict
     amp: str
@@ -125,8 +128,8 @@ def load(args):
     model = network_of(state).eval().to(device, memory_format=torch.channels_last)
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     data_dir = args.data_dir or Path(config.get("data_dir", "data"))
-    return Classifier(model, config["data"], data_dir, state["classes"], state["trained_as"], amp,
-                      device)
+    return Classifier(model, config["data"], data_dir, split_of(args, config), state["classes"],
+                      state["trained_as"], amp, device)
 
 
 def classify(args, classifier, neighbours, table, add):
@@ -234,11 +237,12 @@ def find_neighbours(args, classifier):
     """
     train = load_split(classifier.data, "train", classifier.data_dir, classifier.stored_size,
                        workers=args.workers, max_bad_images=args.max_bad_images,
-                       store_dir=args.store_dir)
+                       store_dir=args.store_dir, given=classifier.split)
     backbone = Backbone(classifier.model, *classifier.input, classifier.trained_as)
     bank = kept_features(args.output_dir / "checkpoint" / "features", backbone, train,
                          classifier.device, classifier.amp)[0]
-    source = open_source(classifier.data, "train", classifier.data_dir, args.store_dir)
+    source = open_source(classifier.data, "train", classifier.data_dir, args.store_dir,
+                         classifier.split)
     name = source.name if source else str
 
     def neighbours(features):

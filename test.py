@@ -9,11 +9,12 @@ import utils
 from conf import global_settings as settings
 from data.dataloader import Batches
 from data.datasets import DATASETS, load_split, stored_size
+from data.duplicates import copies, from_state
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
 from records.names import printable, short
-from records.trained import check_made_by, find_trained, network_of
+from records.trained import check_made_by, find_trained, network_of, split_of
 
 HARDEST = 5  # classes that are printed
 NAMED = 80  # signs of class names in an error
@@ -22,8 +23,11 @@ NAMED = 80  # signs of class names in an error
 def parse(argv):
     """The settings of this program."""
     choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
-    return utils.build_parser(__doc__, "E", choices, data="cifar100",
-                              batch_size=settings.EVAL_BATCH_SIZE).parse_args(argv)
+    parser = utils.build_parser(__doc__, "E", choices, data="cifar100",
+                                batch_size=settings.EVAL_BATCH_SIZE)
+    args = parser.parse_args(argv)
+    utils.check_split(parser, args)
+    return args
 
 
 def main(argv=None):
@@ -41,7 +45,13 @@ def main(argv=None):
     trained, config = state["trained_as"], state["config"]
     test = load_split(args.data, "test", args.data_dir,
                       stored_size(args.data, trained["image_size"]), workers=args.workers,
-                      max_bad_images=args.max_bad_images, store_dir=args.store_dir)
+                      max_bad_images=args.max_bad_images, store_dir=args.store_dir,
+                      given=split_of(args, config))
+    learned = from_state(state.get("seen"))
+    known = 0 if learned is None else int(copies(test, test.rows, learned).sum())
+    if known:
+        print(f"duplicates: {known} of {len(test.rows)} images of the test are exact copies of "
+              "those that the network has learned from")
     order = class_order(state["classes"], test.classes, path)
     model = network_of(state)
     model.to(device, memory_format=torch.channels_last)

@@ -39,7 +39,7 @@ def main(argv=None):
     weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
                            args.mean, args.std)
     images = open_labelled(args, weights.image_size)
-    if args.val_ratio:
+    if args.val_ratio or images.train.val is not None:
         say_unchosen(images.train.classes, images.train.labels[images.train.rows[
             images.positions["val"]]])
     start = start_of(kind, args.data, args.arch, path, weights)

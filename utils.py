@@ -49,6 +49,11 @@ ARGUMENTS = {
                       default=Path("data")),
     "store_dir": _flag("PTEI", "folder for the decoded images (default: store/ in --data-dir)",
                        False, shared=_ALL, type=path),
+    "split": _flag("PTEI", "CSV of own images with the columns file, label and, on demand, part "
+                   "(default: split.csv among the stores, drawn where it is not there)", False,
+                   shared=_ALL, type=path, metavar="FILE"),
+    "unlabelled": _flag("P", "folder of further images without labels, beside own ones", False,
+                        type=path, metavar="DIR"),
     "output_dir": _flag("PTEIX", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
                         type=utf8_path, default=Path(".")),
     "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
@@ -98,10 +103,11 @@ ARGUMENTS = {
                       lambda given: given["knn_every"] > 0),
     "label_ratio": _flag("T", "share of the labelled images to train on", type=_RATIO, default=1.0),
     "val_ratio": _flag("PT", "share of the training set held out to choose on; to pre-training it "
-                       "is what later trainings shall hold out", type=number(float, 0, 0.9),
+                       "is what later trainings shall hold out; a split of own images brings its "
+                       "own", type=number(float, 0, 0.9),
                        default=0.1),
     "val_seed": _flag("PT", "seed of what is held out",
-                      lambda given: given["val_ratio"] > 0, type=_SEED, default=0),
+                      lambda given: bool(given["val_ratio"]), type=_SEED, default=0),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            lambda given: given["model_type"] in _FROZEN,
                            type=number(int, 0, 1000), default=0),
@@ -163,6 +169,12 @@ def build_parser(description, program, choices, **defaults):
         parser.add_argument(*spellings, dest=name, **options)
     parser.set_defaults(**defaults)
     return parser
+
+
+def check_split(parser, args):
+    """End with status 2 where a CSV is to split another dataset than own images."""
+    if args.split and args.data not in ("folder", None):
+        parser.error(f"--split is for own images, --data folder; {args.data} brings its parts")
 
 
 def open_device(name):

@@ -16,6 +16,8 @@ BASE_BATCH = 256  # images for which --lr is meant where it grows with the batch
 LARS_TRUST = 0.001  # You et al. 2017, "trust coefficient"
 MILESTONE_GAMMA = 0.2  # rate factor at each milestone (Zagoruyko & Komodakis 2016, section 3)
 
+SPLIT_SHARES = {"val": 0.1, "test": 0.2}  # of own images, class by class; the rest is to train on
+
 KNN_NEIGHBOURS = 20  # k
 KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
 KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries

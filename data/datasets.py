@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
@@ -13,8 +13,10 @@ from conf import global_settings as settings
 from data.imagenet_tar import TarSource
 from data.layout import alike, check_below, check_classes, split_folder, without_labels
 from data.listing import class_folders
+from data.own import find_own, pile, stores_of
 from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out is looked for here
 from data.sources import ArraySource, FolderSource
+from data.split_file import PARTS
 from data.store import open_store
 from data.store_files import checksum
 from data.streams import rng
@@ -60,7 +62,6 @@ DATASETS = {
     "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
 }
 DIGITS_TRAIN_PER_CLASS = 40
-STORE = "store"
 IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 
 
@@ -68,7 +69,9 @@ class Split(NamedTuple):
     """images: uint8 (N, H, H, 3); labels: int64 (N,), -1 where there is none; classes: names by
     label; rows: int64 (M,), those of the N images that belong to the split; checksums: int64 (N,),
     data.store_files.checksum of each image; contents: int64 (N,), of each image's file whatever
-    size it is stored at, -1 where that is not known."""
+    size it is stored at, -1 where that is not known. val: int64, those of the rows that a CSV of
+    the dataset's parts holds out to choose on, None where there is no such CSV. pool: int64, what
+    the rows are a sample of, None for all N."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -76,6 +79,8 @@ class Split(NamedTuple):
     rows: np.ndarray
     checksums: np.ndarray
     contents: np.ndarray
+    val: Optional[np.ndarray] = None
+    pool: Optional[np.ndarray] = None
 
     @property
     def labelled(self):
@@ -84,7 +89,7 @@ class Split(NamedTuple):
 
 
 def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None, max_bad_images=0,
-               store_dir=None, labels=None, left_out=None):
+               store_dir=None, labels=None, left_out=None, given=None):
     """Open one split of a dataset, decoding it into the store at its first use.
 
     Args:
@@ -94,11 +99,13 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
             only of the part "train".
         store_dir: folder for the store, None for the one in data_dir.
         labels: whether they are needed, None for all splits but "pretrain".
+        given: a CSV of the parts of own images ("folder"), None for the program's own. With such a
+            CSV "train" has the images to choose on, too, whatever the ratio, and "pretrain" none.
     Returns: Split.
     Raises: FileNotFoundError where the images are missing, ValueError where they are wrong.
     """
     dataset, data_dir = DATASETS[name], Path(data_dir)
-    labels = split != "pretrain" if labels is None else labels
+    labels, part = split != "pretrain" if labels is None else labels, split
     split = dataset.unlabelled if split == "pretrain" else split
     size = size or dataset.image_size
     if name == "digits":
@@ -107,7 +114,12 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     if data_dir.exists() and not data_dir.is_dir():
         raise NotADirectoryError(f"{printable(data_dir)}: a file; --data-dir names the folder that "
                                  "holds the datasets")
-    stores = _stores(data_dir, store_dir)
+    stores = stores_of(data_dir, store_dir)
+    own = find_own(data_dir, stores, given) if name == "folder" else None
+    if own:
+        _check_stores(stores, data_dir)
+        return _own(own, part, stores / f"{own.store}-{size}px", ratio, seed,
+                    size=size, workers=workers, max_bad_images=max_bad_images)
     make_source, watched = _locate(name, split, data_dir, labels, stores)
     folder = stores / f"{name}-{split}-{size}px"
     store = open_store(folder, make_source, size, watched=watched, workers=workers,
@@ -120,12 +132,30 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
                  store.contents)
 
 
-def open_source(name, split, data_dir, store_dir=None):
+def _own(own, part, folder, ratio, seed, **options):
+    """A part of own images that a CSV splits; all of them are decoded, for copies to be found."""
+    store = open_store(folder, own.source, **options)
+    parts, val = own.parts(store, partial(print, flush=True)), None
+    pool = wanted = np.flatnonzero(parts == PARTS.index("test" if part == "test" else "train"))
+    if part != "test":
+        wanted = pool[stratified(store.labels[pool], ratio, seed)]
+    rows = wanted[store.present[wanted]]
+    _check_what_is_left(store, wanted, rows, folder, labels=True)
+    if part == "train":
+        val = np.flatnonzero((parts == PARTS.index("val")) & store.present)
+        rows = np.union1d(rows, val)
+    return Split(store.images, store.labels, tuple(store.classes), rows, store.checksums,
+                 store.contents, val, pool)
+
+
+def open_source(name, split, data_dir, store_dir=None, given=None):
     """The undecoded images of a split with labels, row by row as `load_split` has them; None for
     those that are in no files. Raises: as `load_split`."""
     if name == "digits":
         return None
-    source = _locate(name, split, Path(data_dir), True, _stores(Path(data_dir), store_dir))[0]()
+    stores = stores_of(data_dir, store_dir)
+    own = find_own(Path(data_dir), stores, given) if name == "folder" else None
+    source = own.source() if own else _locate(name, split, Path(data_dir), True, stores)[0]()
     return None if isinstance(source, ArraySource) else source
 
 
@@ -154,14 +184,6 @@ def stored_size(name, image_size):
     """px a side at which a dataset is stored for a network: as that sees it where images are of any
     size, else at the dataset's own size. Args: image_size: px a side that the network sees."""
     return image_size if DATASETS[name].any_size else DATASETS[name].image_size
-
-
-def _stores(data_dir, store_dir):
-    """The folder of a data folder's stores. In one that is given, data folders may meet: each has a
-    place of its own there."""
-    if store_dir is None:
-        return data_dir / STORE
-    return Path(store_dir) / f"{zlib.crc32(os.fsencode(os.path.realpath(data_dir))):08x}"
 
 
 def _digits(split, size, ratio, seed):
@@ -201,7 +223,7 @@ def _locate(name, split, data_dir, labels, stores):
     if name == "folder" and split == "train" and folder is None:
         if labels:
             raise ValueError(without_labels(root))
-        return (lambda: _pile(root, stores)), []
+        return (lambda: pile(root, stores)), []
     if folder is None:
         raise FileNotFoundError(_nothing_in(root, name, split))
     if split == "unlabeled":
@@ -232,17 +254,6 @@ def _nothing_in(root, name, split):
     return printable(f"no images of {name}: expected {root / split}/<class>/*{hint}"
                  f"{alike(root, split)}; put them there, rename their folder {split}, or name "
                  "another place with --data-dir")
-
-
-def _pile(root, stores):
-    """All images below a folder but for what these programs left there: stores, and the figures of
-    runs whose --output-dir it was."""
-    apart = [lock.parent for place in (root / STORE, stores) for lock in place.glob("*/lock")]
-    if any(root.glob("checkpoint/*/*/lock")):
-        apart += [root / name for name in ("checkpoint", "runs", "res")]
-    source = FolderSource.unlabelled(root, apart=apart)
-    check_below(root, source.folders)
-    return source
 
 
 def _classes(folder):

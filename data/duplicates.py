@@ -33,6 +33,26 @@ def copies(split, rows, known):
     return same | (np.isin(split.contents[rows], known["files"]) & (split.contents[rows] >= 0))
 
 
+def same_picture(checksums, contents):
+    """Which images are copies of each other, by pixels or files, or through a third that is one by
+    pixels and one by file.
+
+    Args: checksums, contents: int64 (N,) as of a Split; negative ones tell nothing.
+    Returns: int64 (N,), the first row of each one's copies.
+    """
+    groups, before = np.arange(len(checksums)), None
+    told = [np.flatnonzero(values >= 0) for values in (checksums, contents)]
+    told = [(rows, np.unique(values[rows], return_inverse=True)[1])
+            for rows, values in zip(told, (checksums, contents)) if len(rows)]
+    while before is None or not np.array_equal(groups, before):
+        before = groups.copy()
+        for rows, alike in told:
+            least = np.full(alike.max() + 1, len(groups))
+            np.minimum.at(least, alike, groups[rows])
+            groups[rows] = least[alike]
+    return groups
+
+
 def to_state(known):
     """As a checkpoint keeps it."""
     import torch

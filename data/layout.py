@@ -73,6 +73,15 @@ def check_below(root, folders, classes=False):
                          f"images must not be trained on; {_way_out(start, parent)}")
 
 
+def in_parts(root, names):
+    """Whether some of a root's folders are called as parts of a dataset or hold its train/, or the
+    root is such a part itself, beside another."""
+    here = Path(os.path.abspath(root))
+    return (any(_TRAIN.fullmatch(name) or _TEST.fullmatch(name) or split_folder(here / name, "train")
+                for name in names)
+            or bool(_TRAIN.fullmatch(here.name)) and any(map(_TEST.fullmatch, _folders(here.parent))))
+
+
 def _way_out(root, parent):
     if split_folder(parent, "train"):
         return f"use --data-dir {printable(parent)}"
@@ -91,8 +100,8 @@ def without_labels(root):
     else:
         hint = ("put the training images there, those to test on into "
                 f"{printable(Path(root) / 'test')}/<class>{_alike(root, _TRAIN)}")
-    return (f"no labels in {printable(root)}: expected {printable(Path(root) / 'train')}/<class>/*;"
-            f" {hint}")
+    return (f"no labels in {printable(root)}: expected two <class>/* folders or more, or "
+            f"{printable(Path(root) / 'train')}/<class>/*; {hint}")
 
 
 def alike(root, split):

@@ -220,9 +220,19 @@ def _head(path):
 def _key(entry):
     try:
         status = entry.stat()
-        if not status.st_ino:  # Windows tells it only of a path
-            status = os.stat(entry.path)
     except OSError:  # a broken link
         return (UNKNOWN,) * (INODE + 1)
+    return _columns(status) if status.st_ino else key_of(entry.path)  # Windows tells it of a path
+
+
+def key_of(path):
+    """The key of a file, all UNKNOWN of a broken link."""
+    try:
+        return _columns(os.stat(path))
+    except OSError:
+        return (UNKNOWN,) * (INODE + 1)
+
+
+def _columns(status):
     return (status.st_size, status.st_mtime_ns & _INT64, status.st_ctime_ns & _INT64,
             status.st_ino & _INT64)

@@ -1,6 +1,5 @@
 """Somebody's pictures: named, in folders or in lists, decoded in their order by worker processes."""
 
-import csv
 import errno
 import itertools
 import os
@@ -15,14 +14,13 @@ import numpy as np
 from PIL import Image
 
 from data.listing import Walk, formats
+from data.lists import (FILE_TITLES, check_list, delimiter_of, is_list, open_list, place_of,
+                        rows_of)
 from data.packing import cores, start_pool
 from data.sources import decode
 from records.names import printable
 
-LISTS = {".txt": None, ".csv": ",", ".tsv": "\t"}  # ending of a list: its delimiter
-COLUMNS = "file", "path", "filename", "image"  # a CSV's column of names, the first that it has
 CHUNK = 32  # pictures that a process decodes at once
-BEGINNING = 65536  # bytes of a list that tell whether it is one
 
 
 class Picture(NamedTuple):
@@ -48,7 +46,7 @@ def pictures(given, say=print):
     """
     for name in given:
         if is_list(name):
-            _check_list(name)
+            check_list(name)
     for name in given:
         if os.path.isdir(name):
             yield from _below(name, say)
@@ -56,11 +54,6 @@ def pictures(given, say=print):
             yield from _listed(name)
         else:
             yield name, name
-
-
-def is_list(name):
-    """Whether a name is that of a list of pictures."""
-    return os.path.splitext(name)[1].lower() in LISTS and not os.path.isdir(name)
 
 
 def _below(root, say):
@@ -87,42 +80,26 @@ def _below(root, say):
         say(walk.remark())
 
 
-def _check_list(name):
-    try:
-        with open(name, "rb") as file:
-            if b"\0" not in file.read(BEGINNING):
-                return
-    except OSError as error:
-        raise ValueError(f"{name}: the list cannot be read ({error.strerror})") from error
-    raise ValueError(f"{name}: not a list of pictures in UTF-8 text: it holds zero bytes; save it "
-                     "as UTF-8, or give a picture another ending")
-
-
 def _listed(path):
-    delimiter = LISTS[os.path.splitext(path)[1].lower()]
-    with open(path, newline="" if delimiter else "\n", encoding="utf-8-sig",
-              errors="surrogateescape") as file:
-        if delimiter:
-            names = _column(path, csv.reader(file, delimiter=delimiter))
-        else:
+    lines = delimiter_of(path) is None
+    with open_list(path, lines) as file:
+        if lines:
             names = (line.removesuffix("\n").removesuffix("\r") for line in file)
+        else:
+            names = _column(rows_of(path, file))
         for name in filter(None, names):
             beside = os.path.join(os.path.dirname(path), name)
             yield name, name if os.path.exists(name) or not os.path.exists(beside) else beside
 
 
-def _column(path, rows):
-    try:
-        first = next(rows, [])
-        titles = [title.strip().lower() for title in first]
-        place = next((titles.index(title) for title in COLUMNS if title in titles), None)
-        if place is None:
-            rows, place = itertools.chain([first], rows), 0
-        for row in rows:
-            if row and place < len(row):
-                yield row[place]
-    except csv.Error as error:
-        raise ValueError(f"{path}: the list cannot be read ({error})") from error
+def _column(rows):
+    _, first = next(rows, (0, []))
+    place = place_of(first, FILE_TITLES)
+    if place is None:
+        rows, place = itertools.chain([(0, first)], rows), 0
+    for _, row in rows:
+        if row and place < len(row):
+            yield row[place]
 
 
 class _Files:

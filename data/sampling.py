@@ -43,6 +43,30 @@ def hold_out(labels, ratio, seed, checksums=None, rows=None):
     return np.flatnonzero(~drawn), np.flatnonzero(drawn)
 
 
+def draw_parts(labels, groups, val, test, seed=0):
+    """Split images class by class into those to train, to choose and to test on.
+
+    Args: labels: int64 (N,). groups: int64 (N,), equal for copies of one picture: all go to one
+        part, counted for the class of the first. val, test: shares of the different pictures of a
+        class, in (0, 1), or 0; each gets one at least, test before val, but the last one of a class
+        is to train on.
+    Returns: int64 (N,): 0 to train, 1 to choose, 2 to test on.
+    """
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    order = rng("split", seed).permutation(len(first))
+    order = order[np.argsort(labels[first][order], kind="stable")]
+    _, starts, counts = np.unique(labels[first][order], return_index=True, return_counts=True)
+    place = np.arange(len(first)) - np.repeat(starts, counts)
+    wanted = [np.maximum(1, np.round(counts * share)) if share else 0 * counts
+              for share in (test, val)]
+    tested = np.minimum(wanted[0], counts - 1)
+    chosen = np.minimum(wanted[1], counts - 1 - tested)
+    tested, ends = np.repeat(tested, counts), np.repeat(tested + chosen, counts)
+    parts = np.empty(len(first), dtype=np.int64)
+    parts[order] = np.where(place < tested, 2, np.where(place < ends, 1, 0))
+    return parts[group]
+
+
 def sample(labels, ratio, seed, left_out=None):
     """Rows to pre-train on: a share of every class, of what no training will hold out.
 

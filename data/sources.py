@@ -10,6 +10,7 @@ ImageNet's tar is one, too (data/imagenet_tar.py).
 
 import hashlib
 import os
+import time
 import zlib
 from array import array
 from functools import cached_property
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from data.listing import INODE, SIZE, UNKNOWN, Walk, formats
+from data.listing import INODE, SIZE, UNKNOWN, Walk, formats, key_of
 from data.pixels import upright_rgb
 from records.names import printable
 
@@ -68,27 +69,30 @@ class ArraySource(Undivided):
 
 
 class FolderSource:
-    """Image files in folders, hidden ones (.name) left out; see `labelled` and `unlabelled`."""
+    """Image files in folders, hidden ones (.name) left out; see `labelled`, `unlabelled` and
+    `listed`."""
 
-    def __init__(self, root, files, keys, labels, classes, walk, loose=0):
+    def __init__(self, root, files, keys, labels, classes, listed_ns, remark, folders=()):
         self.root, self.files, self.keys = Path(root), files, keys
-        self.labels, self.classes, self.folders = labels, classes, walk.folders
-        self.listed_ns, self.remark = walk.listed_ns, walk.remark(loose)
+        self.labels, self.classes, self.folders = labels, classes, folders
+        self.listed_ns, self.remark = listed_ns, remark
 
     @classmethod
-    def labelled(cls, root, classes=None):
+    def labelled(cls, root, classes=None, only=None, apart=()):
         """List the images at any depth below root/<class>, in the order of their paths.
 
         Args: classes: names by label where another split sets them; folders may be missing, none
-            may be new.
+            may be new. only: names of the folders that are classes, None for all.
+            apart: paths of folders that are not entered.
         Raises: FileNotFoundError without class folders, ValueError for an empty or unknown one.
         """
-        walk, files, keys, counts = Walk(root), [], [], []
+        walk, files, keys, counts = Walk(root, apart), [], [], []
         loose, folders = walk.scan("", array("q")) if os.path.isdir(root) else ([], [])
         if not folders:
             there = f"; the {len(loose)} images there have no label" if loose else ""
             raise FileNotFoundError(f"no class folders in {printable(root)}: expected "
                                     f"{printable(root)}/<class>/*.jpg (or .png, .webp, ...){there}")
+        folders = [name for name in folders if only is None or name in only]
         classes = tuple(folders) if classes is None else tuple(classes)
         label_of = {name: label for label, name in enumerate(classes)}
         for folder in folders:
@@ -106,8 +110,8 @@ class FolderSource:
             keys.append(found_keys)
             counts.append(len(found))
         labels = np.array([label_of[folder] for folder in folders], dtype=np.int64)
-        return cls(root, files, np.concatenate(keys), labels.repeat(counts), classes, walk,
-                   len(loose))
+        return cls(root, files, np.concatenate(keys), labels.repeat(counts), classes,
+                   walk.listed_ns, walk.remark(len(loose)), walk.folders)
 
     @classmethod
     def unlabelled(cls, root, apart=()):
@@ -122,7 +126,17 @@ class FolderSource:
         if not files:
             raise FileNotFoundError(f"no images in {printable(root)}: expected some (.jpg, .png, "
                                     ".webp, ...) there, at any depth")
-        return cls(root, files, keys, np.full(len(files), -1, dtype=np.int64), (), walk)
+        return cls(root, files, keys, np.full(len(files), -1, dtype=np.int64), (), walk.listed_ns,
+                   walk.remark(), walk.folders)
+
+    @classmethod
+    def listed(cls, root, files, labels, remark=""):
+        """Images of which each is named. Args: files: paths, absolute or from root. labels: names of
+        their classes. remark: as of any source."""
+        now = time.time_ns()
+        keys = np.array([key_of(os.path.join(root, file)) for file in files], dtype=np.int64)
+        classes, numbers = np.unique(labels, return_inverse=True)
+        return cls(root, files, keys, numbers.astype(np.int64), tuple(classes.tolist()), now, remark)
 
     @cached_property
     def fingerprint(self):

@@ -3,7 +3,7 @@
 import numpy as np
 
 PURPOSES = ("sample", "hold-out", "labels", "order", "augmentation", "views", "probe", "digits",
-            "shown")  # appended to: the place of a purpose is its stream
+            "shown", "split")  # appended to: the place of a purpose is its stream
 
 
 def stream(purpose, *numbers):

@@ -1,5 +1,7 @@
 """Checkpoints of finished trainings: the one to apply, who made it, and its network."""
 
+from pathlib import Path
+
 from conf.methods import MODEL_TYPES
 from records import checkpoint
 from supervised.resnet import resnet
@@ -30,6 +32,15 @@ def check_made_by(state, path, model_type=None):
                          f"checkpoint/{model_type or '<model type>'}")
     if model_type not in (None, maker):
         raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
+
+
+def split_of(args, config):
+    """The CSV that splits own images: the one asked for or, in the data folder of the run, the run's
+    own; None for the program's. Args: config: flags of the run."""
+    known, folder = config.get("split"), config.get("data_dir")
+    if args.split or not known or args.data not in (None, config.get("data")):
+        return args.split
+    return Path(known) if args.data_dir in (None, Path(str(folder))) else None
 
 
 def network_of(state):

@@ -6,9 +6,11 @@ import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS
+from data.own import SPLIT, is_split, stores_of
+from records.names import printable
 from self_supervised_pretrained.registry import PRETRAININGS
 
-VAL_RATIO = utils.ARGUMENTS["val_ratio"].options["default"]
+HELD_OUT = {name: utils.ARGUMENTS[name].options["default"] for name in ("val_ratio", "val_seed")}
 WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 
 
@@ -19,10 +21,13 @@ def parse_pretrain(argv):
         "Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images.",
         "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names},
         model_type="SelfSupervisedPretraining", data=settings.PRETRAINING_DATA, lr=1e-4,
-        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4, val_ratio=None)
+        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4, **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
-    if args.val_ratio is None:  # ImageNet is there to be pre-trained on
-        args.val_ratio = 0.0 if args.data == settings.PRETRAINING_DATA else VAL_RATIO
+    # ImageNet is there to be pre-trained on.
+    _hold_out(parser, args, {"val_ratio": 0.0} if args.data == settings.PRETRAINING_DATA else {})
+    if args.unlabelled and (args.data != "folder" or PRETRAININGS[args.model_type].labels):
+        parser.error("--unlabelled is for pre-training without labels on own images "
+                     f"(--data folder); {args.model_type} on {args.data} has no use for it")
     _refuse_contradictions(parser, args, batch_norm=True)
     size = pretraining_size(args)
     if args.store_size and args.store_size < size:
@@ -35,8 +40,10 @@ def parse_train(argv):
     """The settings of train.py."""
     parser = utils.build_parser(
         "Train one of the five methods on a labelled dataset.", "T",
-        {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data="cifar100")
+        {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data="cifar100",
+        **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
+    _hold_out(parser, args, {})
     _refuse_contradictions(parser, args, trains_batch_norm(args))
     if args.pretrained_model_path and not MODEL_TYPES[args.model_type].pretraining:
         able = ", ".join(name for name, kind in MODEL_TYPES.items() if kind.pretraining)
@@ -45,6 +52,22 @@ def parse_train(argv):
     if args.label_smoothing and args.criterion != "CrossEntropyLoss":
         parser.error(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
     return args
+
+
+def _hold_out(parser, args, usual):
+    """Fill in how what is chosen on is held out; None where a split of own images says it. Ends
+    with status 2 where flags say it, too. Args: usual: {flag: value} where not as HELD_OUT."""
+    utils.check_split(parser, args)
+    if args.data == "folder" and is_split(args.data_dir, stores_of(args.data_dir, args.store_dir),
+                                          args.split):
+        given = [f"--{name.replace('_', '-')}" for name in HELD_OUT if getattr(args, name) is not None]
+        if given:
+            parser.error(f"{' and '.join(given)}: the images to choose on are those of the part val "
+                         f"of {printable(args.split or SPLIT)}; leave it out, or edit the CSV")
+        return
+    for name, value in {**HELD_OUT, **usual}.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
 
 
 def trains_batch_norm(args):
@@ -90,12 +113,14 @@ def effective(args, seen):
         given["micro_batch_size"] = None  # the whole batch
     kind = PRETRAININGS.get(args.model_type)
     idle = {"lr_scaling"}  # is in the rate
+    if args.val_ratio is None:
+        idle.add("val_ratio")  # the images held out are told by their digest
     if kind:
         given["store_size"] = args.store_size or seen["image_size"]
         given["knn_every"] = min(args.knn_every, args.epochs)  # due at the last epoch, too
         given["knn_data"] = args.knn_data or args.data
         idle |= {flag for row in PRETRAININGS.values() for flag in row.flags} - set(kind.flags)
-        if trained_part(args.data, kind.labels) != "train":
+        if trained_part(args.data, kind.labels) != "train" and args.val_ratio is not None:
             given["val_ratio"] = 0.0  # no training holds anything out of it
     return {name: given[name] for name, flag in utils.ARGUMENTS.items()
             if name in given and name not in idle
@@ -109,6 +134,8 @@ def usual_settings(args, seen):
     """
     kind = PRETRAININGS.get(args.model_type)
     words = ["--model-type", args.model_type, "--data", args.data]
+    words += [f"--{name.replace('_', '-')}={getattr(args, name)}"  # what has a split holds out none
+              for name in ("data_dir", "store_dir", "split") if getattr(args, name)]
     plain = vars((parse_pretrain if kind else parse_train)(words))
     given = {"epochs": args.epochs}  # for the warm-up
     if kind:

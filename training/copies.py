@@ -13,7 +13,7 @@ def count_duplicates(args, images, weights):
         copies, None where it is not known which images the weights were made from}).
     Raises: ValueError for more than --max-duplicates. Without it any number passes, but none
         between parts of one dataset that this suite has split itself: what a training holds out of
-        the images that a pre-training has seen.
+        the images that a pre-training has seen, and of own images that a CSV splits the test, too.
     """
     train, test, positions = images
     parts = {"val": (train, train.rows[positions["val"]]), "test": (test, test.rows)}
@@ -28,7 +28,7 @@ def count_duplicates(args, images, weights):
             one, other = pair.split("/")
             print(f"duplicates: {number} of {len(parts[other][1])} images of {NAMES[other]} are "
                   f"exact copies of {NAMES[one]} images", flush=True)
-    _refuse(args, found, weights)
+    _refuse(args, found, weights, train.val is not None)
     return learned_from(own, weights), found
 
 
@@ -58,13 +58,16 @@ def made_from(weights):
 NAMES = {"train": "training", "pretraining": "pre-training", "val": "validation", "test": "the test"}
 
 
-def _refuse(args, found, weights):
-    most, number = args.max_duplicates, found.get("pretraining/val") or 0
+def _refuse(args, found, weights, split):
+    """Args: split: whether a CSV says which images are to choose and to test on."""
+    most = args.max_duplicates
+    number = (found.get("pretraining/val") or 0) + split * (found.get("pretraining/test") or 0)
     if most is None and number and args.data in made_from(weights.identity):
-        raise ValueError(f"{number} images held out to choose on have been pre-trained on, so that "
-                         "validation would tell what is known by heart; pre-train with the same "
-                         "--val-ratio and --val-seed, which leaves them out, or let them pass with "
-                         "--max-duplicates")
+        what, judge, flags = ("to choose or test on", "they", "split") if split else (
+            "held out to choose on", "validation", "--val-ratio and --val-seed")
+        raise ValueError(f"{number} images {what} have been pre-trained on, so that {judge} would "
+                         f"tell what is known by heart; pre-train with the same {flags}, which "
+                         "leaves them out, or let them pass with --max-duplicates")
     total = sum(number or 0 for number in found.values())
     if most is not None and total > most:
         raise ValueError(f"{total} exact copies between the images to learn from and those to "

@@ -88,7 +88,7 @@ def test_splits_within_classes_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["contest", "valley", "driving test", "latest", "retrieval", "testimony", "a/b/protest"])
 def test_names_that_only_sound_like_a_split(tmp_path, name):
-    fill(tmp_path, name, "pile")
+    fill(tmp_path, f"all/{name}", "all/pile")
     assert len(load(tmp_path).rows) == 4
 
 
@@ -98,9 +98,9 @@ def test_a_class_may_be_called_test(tmp_path):
 
 
 def test_a_pile_is_taken_whole_and_grows(tmp_path):
-    fill(tmp_path, "x/y", "z")
+    fill(tmp_path, "all/x/y", "all/z")
     assert len(load(tmp_path).rows) == 4 and not load(tmp_path).labelled
-    fill(tmp_path, "x/w")
+    fill(tmp_path, "all/x/w")
     assert len(load(tmp_path).rows) == 6
     fill(tmp_path, "Test/a")
     assert "looks like a test" in refused_with_a_store(tmp_path)
@@ -113,7 +113,7 @@ def refused_with_a_store(root):
 
 
 def test_stores_of_a_pile_are_no_pictures_of_it(tmp_path, capsys):
-    fill(tmp_path, "x", "store/shelf")
+    fill(tmp_path, ".", "store/shelf")
     for size in (8, 16, 8):
         assert len(load_split("folder", "pretrain", tmp_path, size, workers=1).rows) == 4
     assert "left out" not in capsys.readouterr().out
@@ -128,9 +128,9 @@ def test_a_level_too_deep_or_too_high(tmp_path, directory, wanted):
 
 
 def test_without_any_labels(tmp_path):
-    fill(tmp_path, "a", "b")
+    fill(tmp_path, ".", "a")
     message = refusal(tmp_path, "train")
-    assert f"expected {tmp_path / 'train'}/<class>/*; put the training images there" in message
+    assert f"expected two <class>/* folders or more, or {tmp_path / 'train'}/<class>/*; put the training" in message
     assert len(load(tmp_path).rows) == 4
 
 

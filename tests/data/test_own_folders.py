@@ -57,7 +57,7 @@ def test_a_file_in_place_of_the_data_folder(classes):
 def test_a_pile_that_holds_stores_and_results(classes):
     """Figures of runs are not pre-trained on."""
     pile = classes.parent / "pile"
-    shutil.copytree(classes / "train", pile)
+    shutil.copytree(classes / "train", pile / "all")
     arguments = ["--data", "folder", "--sample-ratio", "1", "--epochs", "1", "--image-size", "8", "--batch-size", "20"]
     places = ["--data-dir", str(pile), "--output-dir", str(pile), "--store-dir", str(pile)]
     assert run_program(pretrain.main, [*arguments, *places]) == 0

@@ -1,0 +1,52 @@
+"""Lists of pictures that somebody wrote: which files are lists, and which column holds what."""
+
+import csv
+import os
+
+LISTS = {".txt": None, ".csv": ",", ".tsv": "\t"}  # ending of a list: its delimiter
+FILE_TITLES = "file", "path", "filename", "image"  # of the column of names, the first that is there
+BEGINNING = 65536  # bytes of a list that tell whether it is one
+AS_TEXT = {"encoding": "utf-8-sig", "errors": "surrogateescape"}  # names may be no UTF-8
+
+
+def is_list(name):
+    """Whether a name is that of a list of pictures."""
+    return os.path.splitext(name)[1].lower() in LISTS and not os.path.isdir(name)
+
+
+def delimiter_of(path):
+    """What parts the columns of a list, by its ending; None where it has none."""
+    return LISTS.get(os.path.splitext(path)[1].lower(), ",")
+
+
+def check_list(path):
+    """Raises: ValueError for a list that cannot be read or is no text."""
+    try:
+        with open(path, "rb") as file:
+            if b"\0" not in file.read(BEGINNING):
+                return
+    except OSError as error:
+        raise ValueError(f"{path}: the list cannot be read ({error.strerror})") from error
+    raise ValueError(f"{path}: not a list of pictures in UTF-8 text: it holds zero bytes; save it "
+                     "as UTF-8, or give a picture another ending")
+
+
+def open_list(path, lines=False):
+    """A list opened as text. Args: lines: whether it has a name a line, else columns."""
+    return open(path, newline="\n" if lines else "", **AS_TEXT)
+
+
+def rows_of(path, file):
+    """Yield (line number, row) of an open list with columns. Raises: ValueError."""
+    reader = csv.reader(file, delimiter=delimiter_of(path) or ",")
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"{path}: the list cannot be read ({error})") from error
+
+
+def place_of(titles, names):
+    """Which column is called by one of some names, None for none. Args: titles: its first row."""
+    titles = [title.strip().lower() for title in titles]
+    return next((titles.index(name) for name in names if name in titles), None)

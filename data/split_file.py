@@ -1,0 +1,153 @@
+"""The CSV that says which picture has which label and belongs to which part."""
+
+import csv
+import os
+from typing import NamedTuple, Optional
+
+from data.lists import FILE_TITLES, check_list, open_list, place_of, rows_of
+from records.files import whole, writing
+from records.names import printable, short
+
+PARTS = "train", "val", "test"
+SPELLINGS = {**{part: part for part in PARTS}, "valid": "val", "validation": "val"}
+HEADER = "file", "label", "part"
+
+
+class Listed(NamedTuple):
+    """Pictures in the order of their paths. files: absolute paths. labels: names of their classes.
+    parts: of PARTS for each, None where they are still to be drawn."""
+
+    files: tuple
+    labels: tuple
+    parts: Optional[tuple]
+
+    @property
+    def is_whole(self):
+        """Whether nothing is to be drawn."""
+        return self.parts is not None and "val" in self.parts
+
+
+def listed(files, labels, parts=None):
+    """Listed of these, brought into the order of their paths."""
+    order = sorted(range(len(files)), key=files.__getitem__)
+    return Listed(*(found and tuple(found[k] for k in order) for found in (files, labels, parts)))
+
+
+def read_split(path, root):
+    """Read a CSV with the columns file (or path, filename, image), label and, on demand, part.
+
+    A name is absolute, or counts from root or, where there is no such file, from the CSV's folder.
+    Args: root: the folder of the data set. Returns: Listed.
+    Raises: ValueError or FileNotFoundError, in one line, for whatever is wrong with it.
+    """
+    check_list(path)
+    files, labels, parts, lines = [], [], [], {}
+    with open_list(path) as table:
+        rows = rows_of(path, table)
+        places = _places(path, next(rows, (0, []))[1])
+        for line, row in rows:
+            if any(map(str.strip, row)):
+                file, label, part = (row[k] if k is not None and k < len(row) else ""
+                                     for k in places)
+                where = f"{printable(path)}, line {line}"
+                files.append(_known(file, where, root, os.path.dirname(path)))
+                labels.append(_label(label.strip(), where, file))
+                parts.append(_part(part.strip(), where) if places[2] is not None else None)
+                before = lines.setdefault(files[-1], (line, parts[-1]))
+                if before[0] != line:
+                    _refuse_twice(where, file, *before, parts[-1])
+    found = listed(files, labels, None if places[2] is None else parts)
+    _check(path, found)
+    return found
+
+
+def write_split(path, found, root):
+    """Write a Listed as CSV, whole or not at all; files below root count from there."""
+    start = os.path.join(os.path.abspath(root), "")
+    with writing(path.parent, path.name, "--store-dir"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(HEADER)
+            table.writerows((name.removeprefix(start).replace(os.sep, "/"), label, part) for name, label, part in
+                            zip(found.files, found.labels, found.parts))
+
+
+def differing(one, other):
+    """A file of two Listed whose label differs, or whose part where the first has it; None where
+    the second says all that the first does. A picture to train on may be one to choose on there,
+    where the first has none of these."""
+    known = dict(zip(other.files, zip(other.labels, other.parts)))
+    parts = one.parts or [None] * len(one.files)
+    for file, label, part in zip(one.files, one.labels, parts):
+        found = known.pop(file, None)
+        same = found is not None and found[0] == label and (
+            part is None or found[1] == part or part == "train" and found[1] == "val")
+        if not same:
+            return file
+    return next(iter(known), None)
+
+
+def _places(path, titles):
+    places = [place_of(titles, names) for names in (FILE_TITLES, ("label",), ("part",))]
+    if None in places[:2]:
+        there = short(", ".join(titles), 80) or "none"
+        raise ValueError(f"{printable(path)}: has the columns {there}; expected file, label and, "
+                         "where it says which part a picture belongs to, part")
+    return places
+
+
+def _known(file, where, root, beside):
+    if not file:
+        raise ValueError(f"{where}: no file; name one, or take the row out")
+    below = os.path.normpath(os.path.join(os.path.abspath(root), file))
+    if os.path.lexists(below):
+        return below
+    near = os.path.normpath(os.path.join(os.path.abspath(beside), file))
+    if os.path.lexists(near):
+        return near
+    others = "" if os.path.isabs(file) else f", neither in {root} nor beside the list"
+    raise FileNotFoundError(f"{where}: there is no file {printable(file)}{printable(others)}; put "
+                            "it back, or take its row out")
+
+
+def _label(label, where, file):
+    if not label:
+        raise ValueError(f"{where}: no label for {printable(file)}")
+    return label
+
+
+def _part(part, where):
+    if part.lower() not in SPELLINGS:
+        told = f"unknown part {short(part, 40)}" if part else "no part"
+        raise ValueError(f"{where}: {told}; expected one of {', '.join(PARTS)}")
+    return SPELLINGS[part.lower()]
+
+
+def _refuse_twice(where, file, line, one, other):
+    parts = f" in two parts, {one} and {other}" if one != other else ""
+    raise ValueError(f"{where}: {printable(file)} stands there a second time{parts}, first in line "
+                     f"{line}; keep one of the rows")
+
+
+def _check(path, found):
+    """Raises: ValueError for a list that no network can be trained and tested with."""
+    path = printable(path)
+    if not found.files:
+        raise ValueError(f"{path}: lists no pictures")
+    labels = set(found.labels)
+    if found.parts is not None:
+        for part, use in (("test", "test"), ("train", "train")):
+            if part not in found.parts:
+                raise ValueError(f"{path}: no picture has the part {part}, nothing to {use} on; "
+                                 f"give some rows the part {part}, or leave the column out to "
+                                 "have all parts drawn")
+        labels = {label for label, part in zip(found.labels, found.parts) if part == "train"}
+        for label, part in zip(found.labels, found.parts):
+            if label not in labels:
+                raise ValueError(f"{path}: a picture of the part {part} has the label "
+                                 f"{printable(label)}, which no training picture has; correct it, "
+                                 "or move pictures of it to train")
+    if len(labels) == 1:
+        raise ValueError(f"{path}: one label only, {printable(found.labels[0])}, leaves nothing to "
+                         "tell apart")

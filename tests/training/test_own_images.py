@@ -1,0 +1,210 @@
+"""The programs on own images with a split: nothing to choose or test on is pre-trained on, another split is another run."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import predict
+import pretrain
+import test as test_program
+import train
+from data.datasets import load_split
+from data.duplicates import copies, from_state
+from records import checkpoint
+from tests.common import rows_of
+from training.command_line import effective, parse_pretrain, parse_train
+from utils import run
+
+pytestmark = pytest.mark.usefixtures("narrow")
+SHORT = ["--epochs", "1", "--batch-size", "8", "--lr", "0.01", "--amp", "off", "--image-size", "8", "--workers", "1"]
+PRETRAIN = [*SHORT, "--sample-ratio", "1"]
+
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """Three classes of ten pictures; the working folder is the one that they are in."""
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate(("ant", "bee", "cat")):
+        for k in range(10):
+            paint(tmp_path / "pets" / name / f"{k}.png", 100 * label + k)
+    return tmp_path / "pets"
+
+
+def paint(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+
+
+def call(program, *words):
+    return run(program.main, ["--data", "folder", "--data-dir", "pets", *map(str, words)])
+
+
+def trained(*words):
+    return call(train, "--model-type", "Supervised", *SHORT, *words)
+
+
+def yaml_of(pattern):
+    paths = sorted(Path("res").glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+    return yaml.safe_load(paths[-1].read_text())
+
+
+def parts():
+    with open("pets/store/split.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path, rows, header=("file", "label", "part")):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, header, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def overlap():
+    """How many images to choose and to test on are among those that the newest pre-training has learned from."""
+    last = max(Path("checkpoint").glob("*Pretraining/*/last.pth"), key=lambda path: path.stat().st_mtime_ns)
+    known = from_state(checkpoint.read(last)["seen"])
+    whole, test = (load_split("folder", part, "pets", 8, workers=1) for part in ("train", "test"))
+    return int(copies(whole, whole.val, known).sum()), int(copies(test, test.rows, known).sum()), len(known["files"])
+
+
+@pytest.mark.parametrize("model_type", ["SelfSupervisedPretraining", "SupervisedPretraining"])
+def test_pre_training_sees_the_training_part_alone(pets, capsys, model_type):
+    assert call(pretrain, "--model_type", model_type, *PRETRAIN) == 0
+    assert overlap() == (0, 0, 21)
+    assert "left out: 3 images to choose on, 6 to test on" in capsys.readouterr().out
+    linear = model_type.replace("Pretraining", "Pretrained")
+    words = ["--pretrained-model-path", *Path("checkpoint").glob("*/*/last.pth")]
+    assert call(train, "--model-type", linear, *SHORT, *words) == 0
+    assert yaml_of(f"{linear}_*.yml")["duplicates"] == {
+        "train/val": 0, "train/test": 0, "pretraining/val": 0, "pretraining/test": 0}
+    assert call(test_program, "--model-type", linear) == 0
+    out = capsys.readouterr().out
+    assert ", 6 images" in out and "duplicates" not in out
+
+
+def test_unlabelled_folders_are_pre_trained_on_but_for_copies_of_what_is_judged_by(pets, capsys):
+    assert trained() == 0  # draws the split
+    for k in range(4):
+        paint(pets / "unlabelled" / f"{k}.png", 900 + k)
+        paint(pets.parent / "more/deep" / f"{k}.png", 950 + k)
+    for number, row in enumerate(parts()):
+        if row["part"] != "train":
+            shutil.copy(pets / row["file"], pets / "unlabelled" / f"copy{number}.png")
+            Image.open(pets / row["file"]).save(pets.parent / "more" / f"copy{number}.bmp")
+    assert call(pretrain, *PRETRAIN, "--unlabelled", "more") == 0
+    out = capsys.readouterr().out
+    assert overlap() == (0, 0, 21 + 4 + 4)
+    assert "left out: 9 of 13 images of more, copies of images to choose or test on" in out
+    assert "SelfSupervisedPretraining on 29 images" in out and "knn accuracy" in out
+    with_more = yaml_of("pretrain_*.yml")["data"]
+    assert call(pretrain, *PRETRAIN) == 0 and overlap() == (0, 0, 25)
+    assert yaml_of("pretrain_*.yml")["data"] != with_more
+    assert call(pretrain, "--model_type", "SupervisedPretraining", *PRETRAIN) == 0 and overlap() == (0, 0, 21)
+
+
+def test_unlabelled_pictures_beside_train_and_test(pets, capsys):
+    parted = pets.parent / "parted"
+    for name in ("ant", "bee", "cat"):
+        for k in range(10):
+            place = parted / ("test" if k < 3 else "train") / name / f"{k}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(pets / name / f"{k}.png", place)
+    assert call(pretrain, *PRETRAIN, "--data-dir", "parted", "--unlabelled", "pets", "--val-ratio", "0.3") == 0
+    out = capsys.readouterr().out
+    assert "left out: 6 images to choose on, 9 to test on" in out and "left out: 15 of 30 images of pets, copies" in out
+    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--data-dir", "parted", "--val-ratio", "0.3") == 0
+    found = yaml_of("SelfSupervisedPretrained_*.yml")["duplicates"]
+    assert found["pretraining/val"] == found["pretraining/test"] == 0
+
+
+def test_what_is_held_out_is_the_part_val(pets):
+    assert trained() == 0
+    found = yaml_of("Supervised_*.yml")
+    assert "val_ratio" not in found["settings"] and "val_seed" not in found["settings"]
+    assert all(rows_of(path)[0]["val_accuracy"] for path in Path("res").glob("*.csv"))
+
+
+@pytest.mark.parametrize("parse, words", [(parse_train, ["--model-type", "Supervised"]), (parse_pretrain, [])])
+@pytest.mark.parametrize("flag", ["--val-ratio", "--val-seed"])
+def test_flags_that_hold_out_are_refused_with_a_split(pets, capsys, parse, words, flag):
+    for more in ([], ["--split", "any.csv"]):
+        with pytest.raises(SystemExit) as stop:
+            parse([*words, "--data", "folder", "--data-dir", "pets", flag, "0", *more])
+        assert stop.value.code == 2
+        assert f"{flag}: the images to choose on are those of the part val of" in capsys.readouterr().err
+    for name in ("train", "test"):
+        shutil.copytree("pets", f"parted/{name}")
+    args = parse([*words, "--data", "folder", "--data-dir", "parted", flag, "0"])
+    assert {"val_ratio", "val_seed"} - {flag[2:].replace("-", "_")} <= set(vars(args)) and args.val_seed == 0
+    assert "val_ratio" in effective(args, {"image_size": 32, "stem": "3x3"})
+
+
+def test_another_split_is_another_run_and_the_same_from_elsewhere_is_the_same(pets, capsys):
+    assert trained() == 0 == call(pretrain, *PRETRAIN)
+    rows = parts()
+    write("mine.csv", rows[::-1])
+    capsys.readouterr()
+    assert trained("--split", "mine.csv") == 0 == call(pretrain, *PRETRAIN, "--split", "mine.csv")
+    assert capsys.readouterr().out.count("is finished, see") == 2
+    number = next(k for k, row in enumerate(rows) if row["part"] == "test")
+    other = next(k for k, row in enumerate(rows) if row["part"] == "train")
+    rows[number]["part"], rows[other]["part"] = "train", "test"
+    write("mine.csv", rows)
+    assert trained("--split", "mine.csv") == 0 == call(pretrain, *PRETRAIN, "--split", "mine.csv")
+    assert "is finished" not in capsys.readouterr().out and len(list(pets.parent.glob("res/*.csv"))) == 4
+
+
+def test_a_network_that_knows_the_test_of_another_split_is_refused_and_told(pets, capsys):
+    """Also where only the split has changed since the training."""
+    assert call(pretrain, *PRETRAIN) == 0 == trained()
+    rows, swap = parts(), {"train": "test", "test": "train", "val": "val"}
+    write("mine.csv", [{**row, "part": swap[row["part"]]} for row in rows])
+    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--batch-size", "4", "--split", "mine.csv") == 1
+    line, = capsys.readouterr().err.splitlines()
+    assert "21 images to choose or test on have been pre-trained on" in line and "pre-train with the same split," in line
+    assert call(test_program, "--model-type", "Supervised", "--split", "mine.csv") == 0
+    assert "duplicates: 21 of 21 images of the test are exact copies" in capsys.readouterr().out
+
+
+def test_later_programs_go_by_the_split_of_the_run(pets, capsys):
+    load_split("folder", "train", "pets", 8, workers=1)
+    rows = parts()
+    for row in rows[:5]:
+        row["part"] = "test"
+    write("mine.csv", rows)
+    assert trained("--split", "mine.csv") == 0
+    tested = sum(row["part"] == "test" for row in rows)
+    assert call(test_program, "--model-type", "Supervised") == 0
+    assert f", {tested} images" in capsys.readouterr().out and tested > 6
+    known = {f"pets/{row['file']}" for row in rows if row["part"] != "test"}
+    for row in rows:
+        words = ["--model-type", "Supervised", "--neighbours", "1", f"pets/{row['file']}", "--out", "out.csv"]
+        assert call(predict, *words) == 0
+        found, = rows_of("out.csv")
+        assert found["neighbour1"] in known
+        if row["part"] == "train":
+            assert found["neighbour1"] == f"pets/{row['file']}"
+
+
+@pytest.mark.parametrize("program, words", [
+    (train, ["--model-type", "Supervised", "--data", "cifar10", "--split", "x.csv"]), (pretrain, ["--split", "x.csv"]),
+    (test_program, ["--model-type", "Supervised", "--split", "x.csv"]), (pretrain, ["--unlabelled", "x"]),
+    (pretrain, ["--data", "folder", "--model_type", "SupervisedPretraining", "--unlabelled", "x"])])
+def test_flags_without_a_use_are_refused(capsys, program, words):
+    with pytest.raises(SystemExit) as stop:
+        program.main(words)
+    assert stop.value.code == 2 and "--split is for own images" in (err := capsys.readouterr().err) or "--unlabelled is for" in err
+
+
+def test_new_pictures_change_no_run_and_are_told(pets, capsys):
+    assert trained() == 0
+    paint(pets / "ant/new.png", 999)
+    assert trained() == 0
+    out = capsys.readouterr().out
+    assert out.count("does not list 1 of the pictures in pets, which are left out; the first is ant/new.png") == 1 and "is finished, see" in out
