@@ -9,7 +9,7 @@ from pathlib import Path
 
 import utils
 from conf.methods import MODEL_TYPES
-from grid_search.cells import Cell, shown
+from grid_search.cells import Cell, shown, words_of
 from reporting.best import BEST, read_best
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import parse_pretrain, parse_train
@@ -25,8 +25,7 @@ def make_cells(data, options, caller):
         it. caller: the folder that their paths are relative to.
     Raises: ValueError, SystemExit for options that are wrong.
     """
-    rows = {name: [word for option, value in row.items() for word in (f"--{option}", str(value))]
-            for name, row in read_best(BEST).get(data, {}).items()}
+    rows = {name: words_of(row) for name, row in read_best(BEST).get(data, {}).items()}
     given = {word.split("=")[0].lstrip("-").replace("-", "_") for word in options
              if word.startswith("--")}
     own = [f"--{name.replace('_', '-')}" for name in OWN if name in given]
@@ -50,9 +49,8 @@ def make_cells(data, options, caller):
 def _words(args, names, caller):
     """Settings as words of a command line, paths from the caller's folder on."""
     values = {name: getattr(args, name) for name in names}
-    return [word for name, value in values.items() for word in (
-        f"--{name.replace('_', '-')}",
-        str(Path(caller, value) if name in PATHS and Path.cwd() != Path(caller) else value))]
+    return words_of({name: Path(caller, value) if name in PATHS and Path.cwd() != Path(caller)
+                     else value for name, value in values.items()})
 
 
 def _cell(name, kind, data, row, options, sources):
@@ -62,14 +60,15 @@ def _cell(name, kind, data, row, options, sources):
     return Cell("train.py", words, parse_train(words), source)
 
 
-def commands(cells):
-    """Lines of a shell script: what is left to do, and a word on what is not."""
+def commands(cells, place=BEST.name):
+    """Lines of a shell script: what is left to do, and a word on what is not. Args: place: the file
+    that has the settings."""
     states = {cell: cell.state() for cell in cells}
     wanted = {cell.source for cell, state in states.items() if state in ("new", "cut off")}
     lines = []
     for cell, state in states.items():
         if cell.program == "pretrain.py" and state == "diverged":
-            raise ValueError(f"{cell.name} diverged, see {cell.csv}; lower its rate in {BEST.name}")
+            raise ValueError(f"{cell.name} diverged, see {cell.csv}; lower its rate in {place}")
         spare = cell.program == "pretrain.py" and cell not in wanted and cell.has_results()
         if state in ("finished", "diverged") or spare:
             said = state if state == "diverged" else "finished"

@@ -251,6 +251,12 @@ def _pretrained_cell(source, options):
     return Cell("train.py", tuple(options), _parse("train.py", options), source)
 
 
+def words_of(row):
+    """{option: value} as words of a command line."""
+    return [word for name, value in row.items()
+            for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
 def shown(command):
     """A command as a line for a shell."""
     return shlex.join(["python", *command])

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import uuid
+from datetime import timedelta
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -27,7 +28,8 @@ def join(device):
     first fall silent. Nothing where there is one process, or at the second call."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         return
-    store, number, processes = next(dist.rendezvous("env://"))
+    waiting = timedelta(seconds=JOIN_SECONDS)  # for a torchrun that may have been killed
+    store, number, processes = next(dist.rendezvous("env://", timeout=waiting))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=number,
                             store=_unused(store, number, processes), world_size=processes)
     if number:

@@ -3,11 +3,13 @@
     KILLS=50 SOAK=1 bash tests/run.sh -k killed      a longer soak, with training/test_kill.py and the grids'
 """
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,15 @@ KILLS = int(os.environ.get("KILLS", "10" if SOAK else "2"))  # of each test
 LONGEST = 60  # seconds of a start, at most
 
 
+def descendants(number):
+    """Numbers of the processes below one: torchrun's have sessions of their own."""
+    try:
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+    except OSError:
+        return []
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
+
+
 def start_and_kill(command, moment, **more):
     """Start a command in a session of its own, and kill all of it at a moment in seconds. Returns: whether it ended before."""
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -24,7 +35,11 @@ def start_and_kill(command, moment, **more):
     try:
         out, _ = process.communicate(timeout=moment)
     except subprocess.TimeoutExpired:
+        below = descendants(process.pid)
         os.killpg(process.pid, signal.SIGKILL)
+        for number in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         process.communicate()
         return False
     assert process.returncode == 0, out
@@ -55,7 +70,7 @@ def test_run_sh_killed_goes_on_to_the_same_table(tmp_path, stubbed):
     assert table("killed") == table("whole") and len(table("whole")) == 7
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="torchrun's children are found by their session")
+@pytest.mark.skipif(sys.platform != "linux", reason="torchrun's children are found in /proc")
 @pytest.mark.soak
 def test_two_processes_killed_go_on_to_the_same_weights(image_folder, make_images):
     make_images(image_folder / "whole")
