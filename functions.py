@@ -30,8 +30,9 @@ def training_criterion(name, label_smoothing=0.0, weights=None):
     options = {"label_smoothing": label_smoothing} if label_smoothing else {}
     if weights is None:
         return CRITERIA[name](**options)
-    each = CRITERIA[name](weight=weights, reduction="none", **options)
-    return lambda logits, labels: each(logits, labels).mean()
+    options["reduction"] = "none"
+    return lambda logits, labels: CRITERIA[name](
+        weight=weights.to(logits.dtype), **options)(logits, labels).mean()
 
 
 def balanced_weights(labels, classes):

@@ -146,8 +146,8 @@ def frozen_task(args, backbone, found, device):
     print(f"features of the frozen backbone ready after {seconds:.1f} s", flush=True)
     labels, size = train.labels[train.rows], settings.EVAL_BATCH_SIZE
     chosen, fc = positions["train"], backbone.model.fc
-    moments = statistics(trained, chosen) if args.feature_scaling == "standard" else (0.0, 1.0)
-    classifier = ScaledLinear(fc, *moments)
+    classifier = ScaledLinear(fc, *(statistics(trained, chosen) if args.feature_scaling == "standard"
+                                    else ([0.0] * fc.in_features, [1.0] * fc.in_features)))
     whole = not utils.by_steps(vars(args))
     batches = {"train": FeatureBatches(trained, labels, len(chosen) if whole else args.batch_size,
                                        device, chosen),

@@ -14,7 +14,7 @@ TRAIN_COLUMNS = ("epoch", "learning_rate", "penalty", "train_loss", "train_accur
                  "test_top5_accuracy", "test_balanced_accuracy", "test_macro_f1",
                  "images_per_second", "seconds")
 PRETRAIN_COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
-                    "images_per_second", "seconds")
+                    "rankme", "images_per_second", "seconds")
 NAME_LENGTH = 90  # about so many signs of a name spell settings out; the digest tells the rest
 IN_NAME = ("model_type", "data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio",
            "seed")  # settings that have a place of their own in a name, or in its folder's

@@ -95,7 +95,7 @@ def cells(results, first="Setting", labels=None):
     """
     pretraining = results[0].setting.pretraining
     measures = ({"Loss": "loss", "Contrast accuracy": "contrast_accuracy",
-                 "k-NN accuracy": "knn_accuracy"} if pretraining else
+                 "k-NN accuracy": "knn_accuracy", "RankMe": "rankme"} if pretraining else
                 {"Test accuracy": "test_accuracy", BALANCED: "test_balanced_accuracy",
                  MACRO_F1: "test_macro_f1", "Validation accuracy": "val_accuracy"})
     shown = FIRST[pretraining]
@@ -123,13 +123,15 @@ def cells(results, first="Setting", labels=None):
 
 
 def without_same(lines):
-    """Lines without the columns of epochs, where all are done and as many, of contrast accuracy
-    where there is none, and of means over classes where these are equally frequent: the balanced
+    """Lines without the columns of epochs, where all are done and as many, of contrast accuracy and
+    RankMe where there is none, and of means over classes where these are equally frequent: the balanced
     accuracy is the accuracy there."""
     dull = [name for name, empty in (("Contrast accuracy", {"-"}), ("Epochs", None))
             if name in lines[0] and ({line[name] for line in lines} == empty or empty is None and (
                 len({line[name] for line in lines}) == 1
                 and len(set(lines[0][name].split("/"))) == 1))]
+    if all(line.get("RankMe", "-") == "-" for line in lines):
+        dull += [name for name in lines[0] if name.startswith("RankMe")]
     if all(line.get(BALANCED, "-") in ("-", line.get("Test accuracy")) for line in lines):
         dull += [name for name in lines[0] if name.startswith((BALANCED, MACRO_F1))]
     return [{name: line[name] for name in line if name not in dull} for line in lines]
