@@ -154,7 +154,6 @@ def frozen_task(args, backbone, found, device):
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
 
-
     def solve(objective):
         return Path(classifier, batches["train"], objective, args.epochs) if whole else None
 

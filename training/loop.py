@@ -244,7 +244,7 @@ class Run:
 
     def _go_on(self, state):
         self.job.network.load_state_dict(state["model"])
-        if state["classifier"]:
+        if state.get("classifier"):  # an older checkpoint has none
             self.job.trained.load_state_dict(state["classifier"])
         if self.optimizer:
             self.optimizer.load_state_dict(state["optimizer"])
