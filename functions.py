@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from conf.methods import MODEL_TYPES  # noqa: F401  as whoever builds a model expects
@@ -17,6 +18,32 @@ from supervised_pretrained.start import read_weights
 
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
+
+
+def training_criterion(name, label_smoothing=0.0, weights=None):
+    """What training minimises: a key of CRITERIA as a function of (logits (B, C), labels (B,)).
+
+    Args: label_smoothing: for CrossEntropyLoss. weights: float32 (C,), the weight of each class's
+        images, None for equal ones. The sum is over weighted losses and divided by the number of
+        images, not by the sum of their weights, so that batches and their parts add up.
+    """
+    options = {"label_smoothing": label_smoothing} if label_smoothing else {}
+    if weights is None:
+        return CRITERIA[name](**options)
+    options["reduction"] = "none"
+    return lambda logits, labels: CRITERIA[name](
+        weight=weights.to(logits.dtype), **options)(logits, labels).mean()
+
+
+def balanced_weights(labels, classes):
+    """Weights by which each class counts the same: n / (K * images of the class), of n images in K
+    classes, as scikit-learn's class_weight="balanced"; 0 for a class without images.
+
+    Args: labels: int64 (n,) numpy array. classes: how many there could be. Returns: float32 (C,).
+    """
+    counts = np.bincount(labels, minlength=classes)
+    shares = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return torch.from_numpy(np.where(counts, shares, 0).astype(np.float32))
 
 
 class Backbone(NamedTuple):
@@ -172,11 +199,29 @@ def predict(network, batches, view, amp="off"):
 
 
 def metrics(logits, labels, criterion):
-    """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes)."""
-    ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
+    """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes), and
+    what `class_means` tells."""
+    first = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    ranked = first == labels[:, None]
     return {"loss": float(criterion(logits, labels)),
             "accuracy": float(ranked[:, 0].double().mean()),
-            "top5_accuracy": float(ranked.any(1).double().mean())}
+            "top5_accuracy": float(ranked.any(1).double().mean()),
+            **class_means(confusion_matrix(first[:, 0], labels, logits.shape[1]))}
+
+
+def class_means(matrix):
+    """Means in which each class counts the same, however many images it has: scikit-learn's
+    balanced_accuracy_score (mean recall) and f1_score(average="macro"), as fractions.
+
+    Classes without images are left out of both. scikit-learn would count those among them that an
+    image was taken for into the mean F1, as 0, unless `labels` names the others.
+    Args: matrix: as from `confusion_matrix`, of one image at least.
+    """
+    there = matrix.sum(1) > 0
+    hits, images, taken = (values[there] for values in (matrix.diagonal(), matrix.sum(1),
+                                                        matrix.sum(0)))
+    return {"balanced_accuracy": float((hits / images).mean()),
+            "macro_f1": float((2 * hits / (images + taken)).mean())}
 
 
 def confusion_matrix(predicted, labels, classes):

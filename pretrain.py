@@ -15,11 +15,13 @@ from records.weights import load_backbone, without_head
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import check_batch_size, parse_pretrain
 from training.copies import learned_from
-from training.features import knn_probe
+from training.features import knn_probe, rank_probe
 from training.identity import name_of, of_pretraining, pretraining_start, weights_behind
 from training.images import open_pretraining, open_probed
 from training.loop import Job, Run
 from training.places import claim
+
+PROBED = {"knn_accuracy": "kNN accuracy", "rankme": "RankMe"}  # columns, in words
 
 
 def main(argv=None):
@@ -49,7 +51,8 @@ def main(argv=None):
           f"{args.epochs} epochs of {run.steps} steps", flush=True)
     show_views(run, view)
     if probe and not run.epoch:
-        print(f"kNN accuracy before training: {probe(backbone_of(network)):.4f}", flush=True)
+        print("before training: " + ", ".join(f"{PROBED[name]} {value:.4f}" for name, value in
+                                              probe(backbone_of(network)).items()), flush=True)
     run.train()
     run.finish()
     run.note(made=tensors_digest(without_head(backbone_of(network).state_dict())))
@@ -67,7 +70,7 @@ def make_job(args, method, network, view, split, device, probe, weights):
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
-        return {"knn_accuracy": probe(backbone_of(network)) if due else ""}
+        return {**dict.fromkeys(PROBED, ""), **(probe(backbone_of(network)) if due else {})}
 
     trained_as = {"arch": args.arch, **view, "sample_ratio": args.sample_ratio, "data": args.data,
                   "pretraining": args.model_type}
@@ -89,20 +92,22 @@ def backbone_of(network):
 
 
 def make_probe(args, split, view, device):
-    """A function from a backbone to the kNN accuracy of its features; None without labels, and
-    where no images are left whose labels are not trained on."""
+    """A function from a backbone to a dict of figures of its features, keys of PROBED; None where
+    nobody asks for them. Without labels, and where no images are left whose labels are not trained
+    on, RankMe alone, on images that are."""
     if not args.knn_every:
         return None
-    split = open_probed(args, split, settings.KNN_IMAGES)
-    if len(split.rows) and not split.labelled:
-        return None
-    plain = labelled_view(view["image_size"], view["mean"], view["std"])
-    probe = knn_probe(split, plain, device, utils.choose_amp(args.amp, device), args.seed)
+    probed = open_probed(args, split, settings.KNN_IMAGES)
+    options = (labelled_view(view["image_size"], view["mean"], view["std"]), device,
+               utils.choose_amp(args.amp, device), args.seed)
+    if len(probed.rows) and not probed.labelled:
+        return rank_probe(split, *options)
+    probe = knn_probe(probed, *options)
     if probe is None:
         print(f"no kNN accuracy: too few images of {args.knn_data or args.data} "
-              f"({len(split.rows)}) have labels that are not trained on; name others with "
+              f"({len(probed.rows)}) have labels that are not trained on; name others with "
               "--knn-data", flush=True)
-    return probe
+    return probe or rank_probe(split, *options)
 
 
 def show_views(run, view):

@@ -92,6 +92,7 @@ def best_settings(results):
             setting = result.setting
             options = {"optimizer": setting.optimizer, "lr": setting.lr,
                        "batch-size": setting.batch_size}
+            options = {name: value for name, value in options.items() if value is not None}
             found.append((data, labels, model_type, options))
     return found
 

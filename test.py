@@ -65,6 +65,8 @@ def main(argv=None):
           + ", chosen on validation" * (path.name == checkpoint.BEST))
     print(f"test accuracy {scores['accuracy']}, top-5 {scores['top5_accuracy']}, "
           f"loss {scores['loss']:.6f}, {len(test.rows)} images")
+    print(f"every class counting the same: balanced accuracy {scores['balanced_accuracy']}, "
+          f"macro F1 {scores['macro_f1']}")
     matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:

@@ -11,10 +11,11 @@ from data import augment
 from data.dataloader import Batches, FeatureBatches
 from data.datasets import DATASETS
 from data.sampling import stratified
-from functions import (CRITERIA, MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict,
-                       with_classifier)
+from functions import (CRITERIA, MODEL_TYPES, balanced_weights, confusion_matrix, labelled_view,
+                       metrics, predict, training_criterion, with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
+from records.results import SHARES
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from supervised_pretrained.start import read_weights
@@ -23,7 +24,9 @@ from training.copies import count_duplicates
 from training.features import extract_features, kept_features
 from training.identity import name_of, of_training, start_of
 from training.images import open_labelled, say_unchosen
+from training.linear import ScaledLinear, statistics
 from training.loop import Job, Run
+from training.penalties import Path
 from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
@@ -58,8 +61,8 @@ def main(argv=None):
     task = make_task(args, backbone, images, device)
     run = Run(make_job(args, backbone, task, images.train.classes, seen, found), args, place)
     print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
-          f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
-          f"{run.steps} steps", flush=True)
+          f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
+          + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
     row = run.train()
     show(run, task, images.test, backbone, row)
 
@@ -80,15 +83,19 @@ def find_pretrained(args, kind):
 
 
 class Task(NamedTuple):
-    """trained: the module that batches go through. batches: "train", "val", "test" -> batches.
-    view: as in functions.train_one_epoch. amp: of its forward passes. features: positions in the
-    test split -> float32 (N, D)."""
+    """trained: the module that batches go through in training; applied: the part of the network
+    that they go through in evaluation. batches: "train", "val", "test" -> batches. view: as in
+    functions.train_one_epoch. amp: of its forward passes. features: positions in the test split ->
+    float32 (N, D). settle, solve: as in training.loop.Job; solve: from its objective."""
 
     trained: torch.nn.Module
+    applied: torch.nn.Module
     batches: dict
     view: Optional[Callable]
     amp: str
     features: Callable
+    settle: Callable = lambda: None
+    solve: Callable = lambda objective: None
 
     def evaluate(self, criterion):
         """Returns: dict of the CSV's validation and test columns; none of what holds no images."""
@@ -101,7 +108,8 @@ class Task(NamedTuple):
 
     def predict(self, part):
         """Returns: (logits, labels) of "val" or "test"."""
-        return predict(self.trained, self.batches[part], self.view, self.amp)
+        self.settle()
+        return predict(self.applied, self.batches[part], self.view, self.amp)
 
 
 def whole_task(args, backbone, found, device):
@@ -119,11 +127,12 @@ def whole_task(args, backbone, found, device):
         some = Batches(test.images, test.labels, size, device, test.rows[positions])
         return torch.cat(list(extract_features(backbone.model, some, view, amp)))
 
-    return Task(backbone.model, batches, view, amp, features)
+    return Task(backbone.model, backbone.model, batches, view, amp, features)
 
 
 def frozen_task(args, backbone, found, device):
-    """Train the classifier on features that the frozen backbone gives once."""
+    """Train the classifier on features that the frozen backbone gives once, standardised unless a
+    flag says otherwise; the network gets the classifier that does the same on plain ones."""
     train, test, positions = found
     amp, started = utils.choose_amp(args.amp, device), time.perf_counter()
     folder = args.output_dir / "checkpoint" / "features"
@@ -136,26 +145,37 @@ def frozen_task(args, backbone, found, device):
     seconds = time.perf_counter() - started
     print(f"features of the frozen backbone ready after {seconds:.1f} s", flush=True)
     labels, size = train.labels[train.rows], settings.EVAL_BATCH_SIZE
-    chosen = positions["train"]
-    batches = {"train": FeatureBatches(trained, labels, args.batch_size, device, chosen),
+    chosen, fc = positions["train"], backbone.model.fc
+    classifier = ScaledLinear(fc, *(statistics(trained, chosen) if args.feature_scaling == "standard"
+                                    else ([0.0] * fc.in_features, [1.0] * fc.in_features)))
+    whole = not utils.by_steps(vars(args))
+    batches = {"train": FeatureBatches(trained, labels, len(chosen) if whole else args.batch_size,
+                                       device, chosen),
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
-    return Task(backbone.model.fc, batches, None, "off",
-                lambda positions: torch.from_numpy(tested[0][positions]))
+
+    def solve(objective):
+        return Path(classifier, batches["train"], objective, args.epochs) if whole else None
+
+    return Task(classifier, fc, batches, None, "off",
+                lambda positions: torch.from_numpy(tested[0][positions]),
+                lambda: classifier.fold_into(fc), solve)
 
 
 def make_job(args, backbone, task, classes, seen, duplicates):
     """What the loop needs to know of a task. Args: seen, duplicates: as from count_duplicates."""
-    criterion = CRITERIA[args.criterion]()
-    smoothed = criterion
-    if args.label_smoothing:
-        smoothed = CRITERIA[args.criterion](label_smoothing=args.label_smoothing)
+    criterion, batches, weights = CRITERIA[args.criterion](), task.batches["train"], None
+    if args.class_weights == "balanced":
+        weights = balanced_weights(batches.labels.cpu().numpy(), len(classes)).to(batches.device)
+    trained_by = training_criterion(args.criterion, args.label_smoothing, weights)
+    objective = classification(trained_by)
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
     return Job(
-        network=backbone.model, trained=task.trained, batches=task.batches["train"], view=task.view,
-        amp=task.amp, objective=classification(smoothed), columns=runs.TRAIN_COLUMNS,
+        network=backbone.model, trained=task.trained, batches=batches, view=task.view,
+        amp=task.amp, objective=objective, columns=runs.TRAIN_COLUMNS,
         names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
-        chosen_by="val_accuracy", duplicates=duplicates,
+        chosen_by="val_accuracy", duplicates=duplicates, settle=task.settle,
+        solve=task.solve(objective),
         facts={"classes": list(classes), "trained_as": trained_as, "seen": seen})
 
 
@@ -179,7 +199,7 @@ def show(run, task, test, backbone, row):
     some = stratified(labels.cpu().numpy(), share, run.args.seed, purpose="shown")
     board.features(task.features(some), [names[k] for k in labels[some]],
                    _pictures(backbone, test, some, THUMBNAIL), *statistics, run.epoch)
-    final = {name: value for name, value in row.items() if name.endswith("accuracy")}
+    final = {name: value for name, value in row.items() if name.endswith(SHARES)}
     run.finish(final)
 
 

@@ -32,6 +32,11 @@ class Flag(NamedTuple):
     shared: str
 
 
+def by_steps(given):
+    """Whether the flags (a dict) ask for steps with batches, not for a problem solved as a whole."""
+    return given["optimizer"] != "lbfgs"
+
+
 def _flag(programs, help, result=True, shared="", **options):
     return Flag(programs, {"help": help, **options}, result, shared)
 
@@ -57,26 +62,31 @@ ARGUMENTS = {
     "output_dir": _flag("PTEIX", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
                         type=utf8_path, default=Path(".")),
     "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
-    "lr": _flag("PT", "peak learning rate", type=_RATE, default=0.1),
-    "optimizer": _flag("PT", "optimizer", choices=("sgd", "adam", "lars"), default="sgd"),
+    "lr": _flag("PT", "peak learning rate", by_steps, type=_RATE, default=0.1),
+    "optimizer": _flag("PT", "optimizer; lbfgs solves a linear classifier to its end, penalty after "
+                       "penalty", choices=("sgd", "adam", "lars", "lbfgs"), default="sgd"),
     "criterion": _flag("T", "loss", choices=("CrossEntropyLoss", "MultiMarginLoss"),
                        default="CrossEntropyLoss"),
-    "batch_size": _flag("PTEI", "images in a batch", type=_COUNT, default=128),
-    "epochs": _flag("PT", "passes over the training images", shared="run.sh", type=_COUNT,
-                    default=200),
-    "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)",
+    "batch_size": _flag("PTEI", "images in a batch", by_steps, type=_COUNT, default=128),
+    "epochs": _flag("PT", "passes over the training images; of lbfgs: penalties", shared="run.sh",
+                    type=_COUNT, default=200),
+    "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)", by_steps,
                            type=number(float, 0, MANY)),
-    "scheduler": _flag("PT", "after the warm-up", choices=("cosine", "milestones", "constant"),
-                       default="cosine"),
+    "scheduler": _flag("PT", "after the warm-up", by_steps,
+                       choices=("cosine", "milestones", "constant"), default="cosine"),
     "milestones": _flag("PT", "comma-separated fractions of the run, ascending",
-                        lambda given: given["scheduler"] == "milestones", type=milestones,
-                        default=[0.3, 0.6, 0.8]),
-    "weight_decay": _flag("PT", "not on biases and batch-norm", type=number(float, 0, MANY),
-                          default=5e-4),
+                        lambda given: given["scheduler"] == "milestones" and by_steps(given),
+                        type=milestones, default=[0.3, 0.6, 0.8]),
+    "weight_decay": _flag("PT", "not on biases and batch-norm", by_steps,
+                          type=number(float, 0, MANY), default=5e-4),
     "lr_scaling": _flag("PT", "how --lr, then for 256 images, grows with the batch size",
                         choices=("none", "linear", "sqrt"), default="none"),
     "label_smoothing": _flag("T", "of CrossEntropyLoss in training",
                              type=number(float, 0, 1, open_high=True), default=0.0),
+    "class_weights": _flag("T", "weights of the classes in the training loss; balanced: images / "
+                           "(classes * images of the class)",
+                           lambda given: given["class_weights"] != "none",
+                           choices=("none", "balanced"), default="none"),
     "arch": _flag("PT", "network", shared=_ALL, choices=("resnet18", "resnet34", "resnet50"),
                   default="resnet18"),
     "stem": _flag("PT", "first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
@@ -111,6 +121,9 @@ ARGUMENTS = {
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            lambda given: given["model_type"] in _FROZEN,
                            type=number(int, 0, 1000), default=0),
+    "feature_scaling": _flag("T", "of a frozen backbone's features; standard: mean 0 and deviation "
+                             "1 in each dimension", lambda given: given["model_type"] in _FROZEN,
+                             choices=("standard", "none"), default="standard"),
     "max_duplicates": _flag("T", "exact copies of pre-training or training images among those to "
                             "choose or test on before giving up (default: no limit, none where "
                             "the parts are those of one dataset)", False,
@@ -122,7 +135,8 @@ ARGUMENTS = {
                   type=_SEED, default=0),
     "amp": _flag("PTEI", "autocast; auto: bf16 where fast", shared=_ALL,
                  choices=("auto", "off", "bf16", "fp16"), default="auto"),
-    "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", action="store_true"),
+    "compile": _flag("PT", "compile the network (PyTorch 2's compiler)", by_steps,
+                     action="store_true"),
     "micro_batch_size": _flag("PT", "images of a batch, in all processes together, that go through "
                               "the network at once, for batches larger than memory (default: all)",
                               lambda given: given["model_type"] not in _FROZEN, type=number(int, 4, MANY)),

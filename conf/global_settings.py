@@ -20,6 +20,7 @@ SPLIT_SHARES = {"val": 0.1, "test": 0.2}  # of own images, class by class; the r
 
 KNN_NEIGHBOURS = 20  # k
 KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
-KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries
+KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries; of RankMe, too
+RANKME_EPSILON = 1e-7  # Garrido et al. 2023, Eq. 1, for float32
 
 EVAL_BATCH_SIZE = 256  # of train.py and test.py, so that their accuracies agree to the last digit

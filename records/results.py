@@ -11,6 +11,7 @@ from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
 from records.setting import Setting, identify, parse_name, planned_epochs, read_config
 
 __all__ = ["parse_name"]  # for who asks for the results of a name
+SHARES = "accuracy", "f1"  # ends of the names of columns that are fractions
 
 
 class RunRecord(NamedTuple):
@@ -73,7 +74,7 @@ class Result(NamedTuple):
 def parse_row(header, line, columns):
     """One CSV line as a dict column -> float or None (an empty cell); `epoch` is an int.
 
-    Raises: ValueError on a missing or non-numeric cell, epoch < 1, an accuracy outside [0, 1].
+    Raises: ValueError on a missing or non-numeric cell, epoch < 1, a fraction outside [0, 1].
     """
     cells = line.split(",")
     if len(cells) != len(header):
@@ -84,7 +85,7 @@ def parse_row(header, line, columns):
     if row["epoch"] is None or row["epoch"] < 1 or not row["epoch"].is_integer():
         raise ValueError(f"epoch {row['epoch']} is no whole number from 1")
     for name, value in row.items():
-        if name.endswith("accuracy") and value is not None and (value < 0 or value > 1):
+        if name.endswith(SHARES) and value is not None and (value < 0 or value > 1):
             raise ValueError(f"{name} {value} is no fraction in [0, 1]")
     return {**row, "epoch": int(row["epoch"])}
 

@@ -9,11 +9,12 @@ from typing import NamedTuple, Optional
 from conf import global_settings as settings
 from records.files import whole
 
-TRAIN_COLUMNS = ("epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss",
-                 "val_accuracy", "test_loss", "test_accuracy", "test_top5_accuracy",
+TRAIN_COLUMNS = ("epoch", "learning_rate", "penalty", "train_loss", "train_accuracy", "val_loss",
+                 "val_accuracy", "val_balanced_accuracy", "test_loss", "test_accuracy",
+                 "test_top5_accuracy", "test_balanced_accuracy", "test_macro_f1",
                  "images_per_second", "seconds")
 PRETRAIN_COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
-                    "images_per_second", "seconds")
+                    "rankme", "images_per_second", "seconds")
 NAME_LENGTH = 90  # about so many signs of a name spell settings out; the digest tells the rest
 IN_NAME = ("model_type", "data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio",
            "seed")  # settings that have a place of their own in a name, or in its folder's
@@ -62,13 +63,14 @@ def run_name(identity, usual):
 
 def readable_name(identity, usual):
     """`<data>-<optimizer>-lr<lr>-bs<batch size>[-ratio<ratio>][-labels<ratio>][-seed<seed>]`, then
-    what else is not usual, spelled out while it is short.
+    what else is not usual, spelled out while it is short. lbfgs has neither rate nor batches.
 
     The ratio is that of the pre-training, the run's own or the one it starts from.
     Args: usual: flag -> value that goes without saying.
     """
     known = identity.settings
-    name = f"{known['data']}-{known['optimizer']}-lr{known['lr']:.15g}-bs{known['batch_size']}"
+    name = f"{known['data']}-{known['optimizer']}"
+    name += f"-lr{known['lr']:.15g}-bs{known['batch_size']}" if "lr" in known else ""
     name += _ratio(known) or _ratio(_origin(identity.weights), named=True)
     name += f"-labels{known['label_ratio']:.15g}" if known.get("label_ratio", 1) != 1 else ""
     name += f"-seed{known['seed']}" if known["seed"] else ""

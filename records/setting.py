@@ -33,7 +33,7 @@ BEHIND = "pre-training "  # before a setting of the run behind the weights
 class Setting(NamedTuple):
     """All that a run was made from but the seeds: runs that agree in it are one row.
 
-    `ratio`, `source`: sample ratio and dataset of its pre-training, None without one of ours; of
+    `lr`, `batch_size`: None of lbfgs, which has neither. `ratio`, `source`: sample ratio and dataset of its pre-training, None without one of ours; of
     a pre-training, `ratio` is its own. `more`: all else as sorted pairs of texts, e.g. ("stem",
     "3x3"), ("pre-training epochs", "20"), ("images", digest), ("weights", "imagenet"). Its
     "record" says where all this is from: "full" (a YAML with `settings`), "flags" (an older one)
@@ -44,8 +44,8 @@ class Setting(NamedTuple):
     labels: float
     model_type: str
     optimizer: str
-    lr: float
-    batch_size: int
+    lr: float | None
+    batch_size: int | None
     ratio: float | None
     source: str | None = None
     more: tuple = ()
@@ -143,6 +143,9 @@ GOOD = {"model_type": is_name, "data": is_name, "optimizer": is_name, "lr": is_r
         "batch_size": is_count, "label_ratio": is_share, "sample_ratio": is_share}
 
 
+MAYBE = "label_ratio", "sample_ratio", "lr", "batch_size"  # not every run has them
+
+
 def full_setting(config, pretraining):
     """The Setting of a run whose YAML has `settings`.
 
@@ -151,8 +154,10 @@ def full_setting(config, pretraining):
     """
     said = table(config, "settings")
     for name, good in GOOD.items():
-        if not good(said.get(name)) and (name in said or not name.endswith("_ratio")):
+        if not good(said.get(name)) and (name in said or name not in MAYBE):
             raise ValueError(f"its YAML file has no usable {name}")
+    if ("lr" in said) != ("batch_size" in said):
+        raise ValueError(f"its YAML file has no usable {'lr' if 'batch_size' in said else 'batch_size'}")
     if ("sample_ratio" in said) != ("label_ratio" in said):
         pretraining = "sample_ratio" in said
     behind, ratio, source = weights_told(config)
@@ -160,8 +165,8 @@ def full_setting(config, pretraining):
         ratio, source = said.get("sample_ratio"), None
     more = {"record": "full", **others(said), **digests(config), **behind}
     return Setting(pretraining, text(said["data"]), float(said.get("label_ratio", 1)),
-                   text(said["model_type"]), text(said["optimizer"]), float(said["lr"]),
-                   said["batch_size"], ratio and float(ratio), source, tuple(sorted(more.items())))
+                   text(said["model_type"]), text(said["optimizer"]),
+                   said.get("lr") and float(said["lr"]), said.get("batch_size"), ratio and float(ratio), source, tuple(sorted(more.items())))
 
 
 def others(said, prefix="", known=FIELDS):

@@ -19,8 +19,9 @@ def told(result):
     """{name: text} of all that sets rows apart, the same two only for equal settings."""
     setting = result.setting
     found = {"model_type": setting.model_type, "data": setting.data,
-             "label_ratio": f"{setting.labels:.15g}", "optimizer": setting.optimizer,
-             "lr": f"{setting.lr:.15g}", "batch_size": f"{setting.batch_size}"}
+             "label_ratio": f"{setting.labels:.15g}", "optimizer": setting.optimizer}
+    if setting.lr is not None:
+        found.update(lr=f"{setting.lr:.15g}", batch_size=f"{setting.batch_size}")
     if setting.ratio is not None:
         found["sample_ratio"] = ratio_text(setting)
     planned, more = f"{max(run.planned for run in result.runs)}", dict(setting.more)

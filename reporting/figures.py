@@ -22,8 +22,9 @@ def bar_label(result):
     label, setting = label_of([result]), result.setting
     ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
     several = f", pre-trainings {result.pretrainings}" * (result.pretrainings > 1)
-    return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}, lr {setting.lr:g}\n"
-            f"batch {setting.batch_size}\nseeds {result.seeds}" + several + ratio)
+    rate = f", lr {setting.lr:g}\nbatch {setting.batch_size}" if setting.lr is not None else "\n"
+    return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}{rate}\n"
+            f"seeds {result.seeds}" + several + ratio)
 
 
 def draw_best(results, title):

@@ -24,6 +24,7 @@ COPIES = {"train/val": ("validation", "labelled training"),
           "pretraining/test": ("test", "pre-training")}  # YAML key -> whose copies, of whose images
 FIRST = {False: ("model_type",), True: ("model_type", "data")}  # in the first column of a table
 MOST_NAMES = 5  # rows that a line names
+BALANCED, MACRO_F1 = "Test balanced accuracy", "Test macro F1"  # headings
 
 
 def order(result):
@@ -44,9 +45,12 @@ def record(result):
              "test_accuracy": result.test.mean, "test_accuracy_std": result.test.std,
              "test_accuracy_std_pretrainings": result.test.between,
              "test_top5_accuracy": result.measure("test_top5_accuracy").mean,
+             "test_balanced_accuracy": result.measure("test_balanced_accuracy").mean,
+             "test_macro_f1": result.measure("test_macro_f1").mean,
              "val_accuracy": result.val.mean, "val_accuracy_std": result.val.std,
              "val_accuracy_std_pretrainings": result.val.between,
              "chosen_epochs": " ".join(str(row["epoch"]) for row in chosen),
+             "chosen_penalties": " ".join(f"{row:g}" for row in written(chosen, "penalty")),
              "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
              "seeds": result.seeds, "pretraining_seeds": result.pretrainings,
              "runs": len(result.runs), "seconds_per_run": round(statistics.fmean(seconds), 1),
@@ -91,8 +95,9 @@ def cells(results, first="Setting", labels=None):
     """
     pretraining = results[0].setting.pretraining
     measures = ({"Loss": "loss", "Contrast accuracy": "contrast_accuracy",
-                 "k-NN accuracy": "knn_accuracy"} if pretraining else
-                {"Test accuracy": "test_accuracy", "Validation accuracy": "val_accuracy"})
+                 "k-NN accuracy": "knn_accuracy", "RankMe": "rankme"} if pretraining else
+                {"Test accuracy": "test_accuracy", BALANCED: "test_balanced_accuracy",
+                 MACRO_F1: "test_macro_f1", "Validation accuracy": "val_accuracy"})
     shown = FIRST[pretraining]
     columns = apart(results, shown)
     columns.pop("epochs", None)  # in a column of its own
@@ -118,12 +123,17 @@ def cells(results, first="Setting", labels=None):
 
 
 def without_same(lines):
-    """Lines without the columns of epochs, where all are done and as many, and contrast accuracy
-    where there is none."""
+    """Lines without the columns of epochs, where all are done and as many, of contrast accuracy and
+    RankMe where there is none, and of means over classes where these are equally frequent: the balanced
+    accuracy is the accuracy there."""
     dull = [name for name, empty in (("Contrast accuracy", {"-"}), ("Epochs", None))
             if name in lines[0] and ({line[name] for line in lines} == empty or empty is None and (
                 len({line[name] for line in lines}) == 1
                 and len(set(lines[0][name].split("/"))) == 1))]
+    if all(line.get("RankMe", "-") == "-" for line in lines):
+        dull += [name for name in lines[0] if name.startswith("RankMe")]
+    if all(line.get(BALANCED, "-") in ("-", line.get("Test accuracy")) for line in lines):
+        dull += [name for name in lines[0] if name.startswith((BALANCED, MACRO_F1))]
     return [{name: line[name] for name in line if name not in dull} for line in lines]
 
 

@@ -1,10 +1,15 @@
+import warnings
+
 import numpy as np
 import pytest
+import sklearn.metrics
+import sklearn.utils
 import torch
 
 from data.dataloader import Batches
 from data.datasets import DATASETS
-from functions import MODEL_TYPES, build_model, metrics, predict, read_weights
+from functions import (MODEL_TYPES, balanced_weights, build_model, metrics, predict, read_weights,
+                       training_criterion)
 from records import checkpoint
 from supervised.resnet import resnet
 
@@ -37,6 +42,44 @@ def test_top_5_of_seven_classes():
     logits = torch.stack([torch.tensor([7.0, 6, 5, 4, 3, 2, 1]).roll(k) for k in range(7)])
     found = metrics(logits, torch.full((7,), 6), torch.nn.CrossEntropyLoss())
     assert found["top5_accuracy"] == pytest.approx(5 / 7) and found["accuracy"] == pytest.approx(1 / 7)
+
+
+@pytest.mark.parametrize("counts", [(5, 5, 5), (1, 2, 40), (9, 0, 3), (0, 0, 7)])
+def test_means_over_classes_are_those_of_scikit_learn(counts):
+    """Of classes as frequent, of rare ones, and of some without images, which images are taken for."""
+    rng = np.random.default_rng(0)
+    labels = torch.from_numpy(np.repeat(np.arange(3), counts))
+    logits = torch.from_numpy(rng.normal(size=(len(labels), 3))) + torch.nn.functional.one_hot(labels, 3)
+    found = metrics(logits, labels, torch.nn.CrossEntropyLoss())
+    truth, taken = labels.numpy(), logits.argmax(1).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes without images
+        assert found["balanced_accuracy"] == pytest.approx(sklearn.metrics.balanced_accuracy_score(truth, taken))
+    assert found["macro_f1"] == pytest.approx(
+        sklearn.metrics.f1_score(truth, taken, average="macro", labels=np.unique(truth)))
+    assert (found["balanced_accuracy"] == pytest.approx(found["accuracy"])) == (len({*counts} - {0}) == 1)
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    labels = np.repeat(np.arange(4), (1, 6, 0, 13))
+    found = balanced_weights(labels, 5)
+    wanted = sklearn.utils.compute_class_weight("balanced", classes=np.unique(labels), y=labels)
+    assert found[[0, 1, 3]].numpy() == pytest.approx(wanted) and found[[2, 4]].tolist() == [0, 0]
+    assert found[labels].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name, smoothing", [("CrossEntropyLoss", 0.0), ("CrossEntropyLoss", 0.1), ("MultiMarginLoss", 0.0)])
+def test_weighted_losses_of_parts_add_up(name, smoothing):
+    """To that of the whole, as batches in pieces need it, and each image's is that of its class alone, weighted."""
+    logits, labels = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 4
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    weighted, plain = training_criterion(name, smoothing, weights), training_criterion(name, smoothing)
+    parts = [weighted(logits[part], labels[part]) * len(labels[part]) for part in (slice(0, 2), slice(2, 9))]
+    assert float(sum(parts)) / 9 == pytest.approx(float(weighted(logits, labels)))
+    if not smoothing:
+        each = sum(float(plain(logits[k:k + 1], labels[k:k + 1]) * weights[labels[k]]) for k in range(9))
+        assert float(weighted(logits, labels)) == pytest.approx(each / 9)
+    assert float(training_criterion(name, smoothing, torch.ones(4))(logits, labels)) == pytest.approx(float(plain(logits, labels)))
 
 
 def test_a_pickle_does_not_run(tmp_path):

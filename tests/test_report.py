@@ -136,6 +136,39 @@ def test_data_and_name_filter(res, capsys):
     assert "there are: cifar100, digits" in capsys.readouterr().err
 
 
+def heading_of(res):
+    assert report.main(["--res", str(res), "--out", str(res / "out")]) == 0
+    text = (res / "out" / "report" / "results.md").read_text()
+    return [line for line in text.splitlines() if "Test accuracy" in line][0]
+
+
+@pytest.mark.parametrize("balanced, f1, shown", [
+    (None, None, False), (0.5, 0.4, False), (0.6, 0.4, True)], ids=["older", "as the accuracy", "of rare classes"])
+def test_means_over_classes_are_shown_where_they_say_something(res, capsys, balanced, f1, shown):
+    more = {} if balanced is None else {"test_balanced_accuracy": balanced, "test_macro_f1": f1}
+    write_run(res, NAME, [epoch(0.5, 0.5, **more)])
+    write_run(res, NAME.replace("0.1", "0.2"), [epoch(0.4, 0.4)])
+    found = heading_of(res)
+    assert [name in found for name in ("Test balanced accuracy", "Test macro F1")] == [shown] * 2
+    row = max(table(res), key=lambda row: row["test_accuracy"])
+    assert [row["test_balanced_accuracy"], row["test_macro_f1"]] == ["" if n is None else str(n) for n in (balanced, f1)]
+
+
+def test_the_penalties_that_validation_chose(res):
+    write_run(res, NAME, [epoch(0.5, 0.5, penalty=0.1), epoch(0.6, 0.6, penalty=0.01), epoch(0.5, 0.5, penalty=1e-6)])
+    row, = table(res)
+    assert (row["chosen_penalties"], row["chosen_epochs"]) == ("0.01", "2")
+
+
+@pytest.mark.parametrize("ranks", [None, 123.4])
+def test_rankme_has_a_column_where_it_was_measured(res, capsys, ranks):
+    write_run(res, "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.0001-bs128-ratio0.1",
+              [{"loss": 4.0, **({"rankme": ranks} if ranks else {})}], 1, runs.PRETRAIN_COLUMNS)
+    assert report.main(["--res", str(res)]) == 0
+    text = capsys.readouterr().out
+    assert ("RankMe" in text) == ("123.4000" in text) == bool(ranks)
+
+
 def test_pretraining_runs_have_a_table_of_their_own(res, tmp_path, capsys):
     rows = [{"loss": 4.0, "contrast_accuracy": 0.2, "knn_accuracy": 0.3},
             {"loss": 3.0, "contrast_accuracy": 0.25, "knn_accuracy": 0.35}]

@@ -11,6 +11,9 @@ from records.names import printable
 from self_supervised_pretrained.registry import PRETRAININGS
 
 HELD_OUT = {name: utils.ARGUMENTS[name].options["default"] for name in ("val_ratio", "val_seed")}
+BY_STEPS = tuple(name for name in utils.ARGUMENTS["optimizer"].options["choices"]
+                 if utils.by_steps({"optimizer": name}))
+PENALTIES = 15  # that lbfgs solves for: half a decade apart
 WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 
 
@@ -19,7 +22,8 @@ def parse_pretrain(argv):
     names = tuple(DATASETS)
     parser = utils.build_parser(
         "Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images.",
-        "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names},
+        "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names,
+              "optimizer": BY_STEPS},
         model_type="SelfSupervisedPretraining", data=settings.PRETRAINING_DATA, lr=1e-4,
         optimizer="adam", sample_ratio=0.1, weight_decay=1e-4, **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
@@ -43,6 +47,10 @@ def parse_train(argv):
         {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data="cifar100",
         **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
+    if not utils.by_steps(vars(args)):
+        parser.set_defaults(epochs=PENALTIES)
+        args = parser.parse_args(argv)
+        _refuse_unsolved(parser, args)
     _hold_out(parser, args, {})
     _refuse_contradictions(parser, args, trains_batch_norm(args))
     if args.pretrained_model_path and not MODEL_TYPES[args.model_type].pretraining:
@@ -143,12 +151,26 @@ def usual_settings(args, seen):
     return {**effective(Namespace(**{**plain, **given}), seen), "epochs": plain["epochs"]}
 
 
+def _refuse_unsolved(parser, args):
+    """End with status 2 where --optimizer lbfgs has no problem to solve."""
+    frozen = ", ".join(name for name, kind in MODEL_TYPES.items() if kind.frozen)
+    if not MODEL_TYPES[args.model_type].frozen:
+        parser.error(f"--optimizer lbfgs solves linear classifiers alone, not {args.model_type}; "
+                     f"these methods have one: {frozen}")
+    if args.criterion != "CrossEntropyLoss":
+        parser.error(f"--optimizer lbfgs is for CrossEntropyLoss, not {args.criterion}")
+    if args.epochs < 2:
+        parser.error("--epochs 1: with --optimizer lbfgs it is the number of penalties, and "
+                     "validation chooses between them; use 2 or more")
+
+
 def _refuse_contradictions(parser, args, batch_norm):
     """End with status 2 where flags contradict each other. Args: batch_norm: whether it is trained.
 
     A warm-up as long as the run would end it at its peak rate.
     """
-    if args.warmup_epochs is not None and args.warmup_epochs >= args.epochs:
+    if args.warmup_epochs is not None and args.warmup_epochs >= args.epochs and utils.by_steps(
+            vars(args)):
         parser.error(f"--warmup-epochs {args.warmup_epochs:g} is not shorter than --epochs "
                      f"{args.epochs}: the run would end before its schedule begins; use fewer")
     if batch_norm and args.batch_size == 1:
@@ -166,6 +188,8 @@ def check_batch_size(args, images, processes, batch_norm=True):
     if images < least:
         raise ValueError(f"{images} training images: {least} are needed at least; use more images, "
                          "or a larger --sample-ratio or --label-ratio")
+    if not utils.by_steps(vars(args)):
+        return
     if args.batch_size > images:
         raise ValueError(f"--batch-size {args.batch_size} is larger than the {images} training "
                          "images; use a smaller one")

@@ -115,16 +115,48 @@ def knn_accuracy(bank, bank_labels, queries, labels):
     return float((votes.argmax(1) == labels).double().mean())
 
 
+def rankme(features):
+    """RankMe (Garrido et al. 2023, Eq. 1): exp of the entropy of p_k = s_k / |s|_1 + epsilon, s
+    being the singular values of the features as they are, not centred.
+
+    They are the roots of eigenvalues of the features' products with each other: in float64 exact to
+    1e-8 of the largest, less than epsilon.
+    Args: features: float (N, D). Returns: from 1, all on one line, to min(N, D), all directions
+        alike; NaN of features that are not finite.
+    """
+    features = features.double()
+    if not features.isfinite().all():
+        return float("nan")
+    narrow = features if features.shape[0] >= features.shape[1] else features.T
+    values = torch.linalg.eigvalsh(narrow.T @ narrow).clamp(min=0).sqrt()
+    shares = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
+    shares = shares + settings.RANKME_EPSILON
+    return float((-shares * shares.log()).sum().exp())
+
+
+def _sampled(split, seed):
+    """At most KNN_IMAGES rows of a split, class by class."""
+    labels = split.labels[split.rows]
+    share = min(1.0, settings.KNN_IMAGES / max(1, len(labels)))
+    return split.rows[stratified(labels, share, seed, purpose="probe")]
+
+
+def rank_probe(split, view, device, amp, seed):
+    """A function from a backbone to dict of the rankme of its features, on part of any split."""
+    batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
+                      _sampled(split, seed))
+    return lambda backbone: {
+        "rankme": rankme(torch.cat(list(extract_features(backbone, batches, view, amp))))}
+
+
 def knn_probe(split, view, device, amp, seed):
-    """A function from a backbone to the kNN accuracy of its features on part of a labelled split;
-    None where it has too few images for a query.
+    """A function from a backbone to dict of the knn_accuracy and the rankme of its features, on
+    part of a labelled split; None where it has too few images for a query.
 
     Four fifths of at most KNN_IMAGES images are neighbours, the rest queries: class by class, since
     in a dataset whose classes take turns every fifth image could be of the same one.
     """
-    labels = split.labels[split.rows]
-    share = min(1.0, settings.KNN_IMAGES / max(1, len(labels)))
-    rows = split.rows[stratified(labels, share, seed, purpose="probe")]
+    rows = _sampled(split, seed)
     rows = rows[np.argsort(split.labels[rows], kind="stable")]
     labels = torch.as_tensor(split.labels[rows], device=device)
     alone = torch.bincount(labels)[labels] == 1  # a query without a neighbour of its class
@@ -133,7 +165,8 @@ def knn_probe(split, view, device, amp, seed):
         return None
     batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device, rows)
 
-    def accuracy(backbone):
+    def probe(backbone):
         found = torch.cat(list(extract_features(backbone, batches, view, amp)))
-        return knn_accuracy(found[~asked], labels[~asked], found[asked], labels[asked])
-    return accuracy
+        accuracy = knn_accuracy(found[~asked], labels[~asked], found[asked], labels[asked])
+        return {"knn_accuracy": accuracy, "rankme": rankme(found)}
+    return probe

@@ -31,7 +31,9 @@ class Job(NamedTuple):
     functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
     accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose highest
     value makes best.pth, "" for none. facts: what else a checkpoint says. duplicates: as of
-    provenance.write_config. amp: as in functions.autocast.
+    provenance.write_config. amp: as in functions.autocast. settle: brings into `network` what
+    `trained`, where that is no part of it, has learnt. solve: epoch -> dict of loss, accuracy and
+    further columns, in place of steps with batches.
     """
 
     network: torch.nn.Module
@@ -46,6 +48,8 @@ class Job(NamedTuple):
     facts: dict
     duplicates: dict
     amp: str
+    settle: Callable = lambda: None
+    solve: Optional[Callable] = None
 
 
 class Run:
@@ -60,7 +64,10 @@ class Run:
         self._first = distributed.rank() == 0
         self.device, self.steps = job.batches.device, len(job.batches)
         self.peak = peak_rate(args)
-        self.optimizer = build_optimizer(args.optimizer, job.trained, self.peak, args.weight_decay)
+        self.optimizer = None
+        if not job.solve:
+            self.optimizer = build_optimizer(args.optimizer, job.trained, self.peak,
+                                             args.weight_decay)
         self.trained = distributed.parallel(job.trained, self.device)
         if args.compile:
             self.trained = torch.compile(self.trained)
@@ -81,7 +88,7 @@ class Run:
         self._saved = self._printed = time.monotonic()
         self._signal = self._unsaved_best = None
         self._agree = distributed.Agreement()
-        if args.lr_scaling != "none":
+        if args.lr_scaling != "none" and self.optimizer:
             print(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
                   f"{args.batch_size} ({args.lr_scaling} scaling)")
 
@@ -117,7 +124,9 @@ class Run:
     def _train_epoch(self, epoch):
         job, rate, started = self.job, self.rate(epoch), time.perf_counter()
         skipped = self.progress.step if self.progress else 0
-        row = {"epoch": epoch, "learning_rate": rate(self.steps - 1)}
+        row = {"epoch": epoch}
+        if not job.solve:
+            row["learning_rate"] = rate(self.steps - 1)
         with tqdm(total=self.steps, initial=skipped, desc=f"epoch {epoch}", leave=False,
                   disable=None if self._first else True) as bar:
             def after_step(progress):
@@ -125,7 +134,7 @@ class Run:
                 self._obey(progress, epoch)
 
             try:
-                result = train_one_epoch(
+                result = job.solve(epoch) if job.solve else train_one_epoch(
                     self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
                     seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
@@ -137,12 +146,13 @@ class Run:
                 self.log.write({**row, job.names[0]: math.nan})
                 self._save_best()
                 raise
-        for name, value in zip(job.names, (result["loss"], result["accuracy"])):
+        for name, value in zip(job.names, (result.pop("loss"), result.pop("accuracy"))):
             if name:
                 row[name] = value
-        row.update(scores)
+        row.update({**result, **scores})
         share = 1 - skipped / self.steps
-        row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
+        if not job.solve:
+            row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
         row["seconds"] = round(time.perf_counter() - started, 3)
         self._finish_epoch(epoch, row)
 
@@ -209,9 +219,13 @@ class Run:
                 signal.signal(getattr(signal, name), handler)
 
     def _state(self):
+        self.job.settle()
+        apart = self.job.trained if self.job.trained is not self.job.network else None
         return {**self.job.facts, "identity": self.place.identity.plain(),
                 "model": self.job.network.state_dict(), "epoch": self.epoch,
-                "optimizer": self.optimizer.state_dict(), "best": self.best, "row": self.row,
+                "classifier": apart.state_dict() if apart else {},
+                "optimizer": self.optimizer.state_dict() if self.optimizer else {},
+                "best": self.best, "row": self.row,
                 "scaler": self.scaler.state_dict() if self.scaler else {},
                 "progress": self.progress.plain() if self.progress else {},
                 "config": plain_config(self.args)}
@@ -230,7 +244,10 @@ class Run:
 
     def _go_on(self, state):
         self.job.network.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("classifier"):  # an older checkpoint has none
+            self.job.trained.load_state_dict(state["classifier"])
+        if self.optimizer:
+            self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.best, self.row = state["epoch"], state["best"], state["row"]

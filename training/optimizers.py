@@ -116,6 +116,12 @@ OPTIMIZERS = {
 }
 
 
+def lbfgs(variables, **options):
+    """torch.optim.LBFGS, for a problem that is solved as a whole."""
+    _keep_bookkeeping_lean()
+    return _lean(torch.optim.LBFGS)(variables, **options)
+
+
 def build_optimizer(name, module, lr, weight_decay):
     """An optimizer over the trainable parameters, without weight decay on biases and batch-norm."""
     _keep_bookkeeping_lean()

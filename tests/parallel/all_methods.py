@@ -42,7 +42,7 @@ def in_float64():
 
 
 def main(folder, *more):
-    """Compute gradients, pre-train in every way, then train all five methods."""
+    """Compute gradients, pre-train in every way, then train all five methods, linear classifiers by steps and whole."""
     one_gradient.main(folder / "gradients.pth")
     resnet.WIDTH = 8
     in_float64()
@@ -55,8 +55,9 @@ def main(folder, *more):
     for model_type, kind in MODEL_TYPES.items():
         found = list(folder.glob(f"out/checkpoint/{kind.pretraining}/*/last.pth")) if kind.pretraining else []
         weights = ["--pretrained-model-path", str(found[0])] if found else ["--stem", "7x7"]
-        train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
-                    "--label-ratio", "0.6", *weights, *common])
+        for more in [[]] + [["--optimizer", "lbfgs", "--class-weights", "balanced"]] * kind.frozen:
+            train.main(["--model-type", model_type, "--batch-size", "8", "--lr", "0.01", "--val-ratio", "0.2",
+                        "--label-ratio", "0.6", *weights, *more, *common])
     distributed.leave()
 
 

@@ -28,6 +28,15 @@ def test_the_name_of_the_file_says_nothing():
     assert (seed, before) == ("3", None)
 
 
+def test_a_problem_solved_as_a_whole_has_neither_rate_nor_batches():
+    made = made_from(LINEAR, behind(), optimizer="lbfgs")
+    for name in ("lr", "batch_size"):
+        del made["settings"][name]
+    found = setting_of(made)
+    assert (found.optimizer, found.lr, found.batch_size) == ("lbfgs", None, None) and found != setting_of(
+        made_from(LINEAR, behind()))
+
+
 @pytest.mark.parametrize("name, value", [
     ("stem", "3x3"), ("label_smoothing", 0.1), ("weight_decay", 1e-3), ("epochs", 7), ("image_size", 64), ("val_seed", 1),
     ("lr", 0.10000000000001), ("batch_size", 64), ("label_ratio", 0.5), ("optimizer", "adam"), ("micro_batch_size", 8),

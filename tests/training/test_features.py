@@ -10,7 +10,7 @@ from conf import global_settings as settings
 from data.datasets import Split, load_split
 from functions import Backbone, labelled_view
 from supervised.resnet import SmallMapConv2d, resnet
-from training.features import extract_features, kept_features, knn_accuracy, knn_probe
+from training.features import extract_features, kept_features, knn_accuracy, knn_probe, rankme
 
 
 @pytest.fixture
@@ -154,7 +154,8 @@ def test_a_probe_asks_of_classes_that_have_neighbours(labels, monkeypatch):
     """In turns every fifth image is of one class, which no neighbour then is."""
     seen = []
     monkeypatch.setattr("training.features.knn_accuracy", lambda bank, known, queries, asked: seen.extend((known, asked)))
-    probe_of(labels)(Colour())
+    monkeypatch.setattr("training.features.rankme", lambda features: len(features))
+    assert probe_of(labels)(Colour())["rankme"] == len(labels)
     known, asked = (tensor.tolist() for tensor in seen)
     assert len(known) + len(asked) == len(labels) and set(asked) <= set(known)
     if len(labels) == 50:
@@ -162,7 +163,22 @@ def test_a_probe_asks_of_classes_that_have_neighbours(labels, monkeypatch):
 
 
 def test_a_probe_in_turns_is_right():
-    assert probe_of([0, 1, 2, 3, 4] * 20)(Colour()) == 1
+    assert probe_of([0, 1, 2, 3, 4] * 20)(Colour())["knn_accuracy"] == 1
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (1, 3), (300, 64)])
+def test_rankme_is_that_of_the_paper(shape):
+    """Equation 1 on numpy's singular values; columns of very different lengths."""
+    features = np.random.default_rng(0).normal(size=shape) * np.logspace(0, -4, shape[1]) + 0.1
+    values = np.linalg.svd(features, compute_uv=False)
+    shares = values / np.abs(values).sum() + 1e-7
+    assert rankme(torch.from_numpy(features)) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
+
+
+def test_rankme_goes_from_one_direction_to_all():
+    assert rankme(torch.eye(6)) == pytest.approx(6, rel=1e-4)
+    assert rankme(torch.ones(50, 6)) == pytest.approx(1, rel=1e-3)
+    assert math.isfinite(rankme(torch.zeros(5, 3))) and math.isnan(rankme(torch.tensor([[1.0, float("inf")]])))
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 1, 1], [0, 1, 2, 3, 4]])

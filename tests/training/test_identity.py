@@ -17,6 +17,7 @@ BASES = {  # of each program: what decides which flags play a part
     "scratch": (train, f"--model-type Supervised {SHORT} --val-ratio 0.2 --label-ratio 0.5"),
     "milestones": (train, f"--model-type Supervised {SHORT} --scheduler milestones --label-ratio 0.5"),
     "linear": (train, f"--model-type SelfSupervisedPretrained {SHORT}"),
+    "lbfgs": (train, f"--model-type SelfSupervisedPretrained --optimizer lbfgs {SHORT}"),
     "simclr": (pretrain, f"{SHORT} --sample-ratio 0.1"),
     "goes on": (pretrain, f"{SHORT} --sample-ratio 0.1 --seed 2"),
     "labels": (pretrain, f"--model_type SupervisedPretraining {SHORT} --sample-ratio 0.1 --knn-every 0"),
@@ -24,14 +25,14 @@ BASES = {  # of each program: what decides which flags play a part
 # Another value of each flag; where a value means the same as the default of some base, both belong here.
 OTHERS = {
     "model_type": ("SelfSupervisedPretrainedFinetune", "VICReg"), "data": ("folder",), "lr": ("0.02",),
-    "optimizer": ("adam",), "criterion": ("MultiMarginLoss",), "batch_size": ("8",), "epochs": ("3",),
+    "optimizer": ("adam", "lbfgs"), "criterion": ("MultiMarginLoss",), "batch_size": ("8",), "epochs": ("3",),
     "warmup_epochs": ("0.2", "1"), "scheduler": ("constant",), "milestones": ("0.5",), "weight_decay": ("0.1",),
     "lr_scaling": ("linear",), "label_smoothing": ("0.2",), "arch": ("resnet34",), "stem": ("7x7", "3x3"),
     "image_size": ("8", "16"), "store_size": ("8", "16"), "mean": ("0.307,0.307,0.307", "0,0,0"),
     "std": ("0.352,0.352,0.352", "1,1,1"), "sample_ratio": ("0.2",), "out_dim": ("64",), "temperature": ("0.1",),
     "crop_scale": ("0.5",), "knn_every": ("1", "2", "9"), "knn_data": ("digits",), "label_ratio": ("0.8",),
     "val_ratio": ("0.5",), "val_seed": ("1",), "feature_views": ("1",), "seed": ("1",), "amp": ("bf16",),
-    "compile": (), "micro_batch_size": ("4", "16", "64"),
+    "class_weights": ("balanced",), "feature_scaling": ("none",), "compile": (), "micro_batch_size": ("4", "16", "64"),
 }
 CASES = [(base, name, value) for base, (program, _) in BASES.items() for name, values in OTHERS.items()
          for value in values if ("P" if program is pretrain else "T") in utils.ARGUMENTS[name].programs]

@@ -45,6 +45,8 @@ CASES = {
                                              "--feature-views", "2", *TRAIN]),
     "self-supervised finetune, LARS": (train, ["--model-type", "SelfSupervisedPretrainedFinetune", "--optimizer",
                                                "lars", *TRAIN]),
+    "self-supervised linear, class weights": (train, ["--model-type", "SelfSupervisedPretrained", "--class-weights",
+                                                      "balanced", *TRAIN]),
     "supervised linear, SGD": (train, ["--model-type", "SupervisedPretrained", *TRAIN]),
     "supervised finetune, Adam": (train, ["--model-type", "SupervisedPretrainedFinetune", "--optimizer", "adam",
                                           *TRAIN]),

@@ -1,0 +1,91 @@
+"""Multinomial logistic regression on features, solved to its end by L-BFGS for one L2 penalty after
+another."""
+
+import numpy as np
+import torch
+
+from functions import Diverged
+from training.optimizers import lbfgs
+
+HIGHEST, LOWEST = 10.0, 1e-6  # penalties: from where nothing but the bias is left to next to none
+MOST_STEPS = 1000  # of L-BFGS for a penalty; it takes some dozens
+HISTORY = 20  # pairs of steps and gradients that L-BFGS keeps
+GRADIENT, CHANGE = 1e-6, 1e-10  # it ends where no gradient, or no step and loss, is as large
+TOGETHER = 2 ** 14  # rows that are multiplied at once
+
+
+def penalties(count):
+    """So many penalties, evenly spaced in their logarithm, from the highest to the lowest."""
+    return [float(f"{penalty:.6g}") for penalty in np.geomspace(HIGHEST, LOWEST, count)]
+
+
+class Path:
+    """The minima, penalty by penalty, of mean loss + penalty / 2 * |W|^2, the bias b being free:
+    what scikit-learn's LogisticRegression finds with C = 1 / (penalty * N) on N rows.
+
+    Each begins where the one before ended. The variables of L-BFGS are W in the directions of the
+    features' principal components, and in each of them in units of 1 / sqrt(curvature + penalty):
+    their scale then tells how much a step changes the loss (a bound on the curvature as that of
+    Boehning 1992), and some dozens of steps are enough where thousands would be.
+
+    Args: classifier: linear.ScaledLinear, whose `fc` is solved for in place. batches:
+        data.dataloader.FeatureBatches; of several views the loss is the mean over all. objective:
+        parallel.gradients.Objective, convex. count: of penalties.
+    """
+
+    def __init__(self, classifier, batches, objective, count):
+        self.classifier, self.measure = classifier, objective.measure
+        self.penalties = penalties(count)
+        rows = torch.from_numpy(batches.rows).to(batches.device)
+        inputs = classifier.scaled(batches.features[:, rows]).flatten(0, 1).double()
+        self.labels = batches.labels.repeat(len(batches.features))
+        curvature, self.axes = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
+        self.inputs = inputs @ self.axes
+        share = 1 / classifier.fc.out_features
+        self.curvature = curvature.clamp(min=0) * share * (1 - share)  # of equal probabilities
+
+    def __call__(self, epoch):
+        """Solve for the penalty of an epoch, from 1.
+
+        Returns: dict of loss (mean, without the penalty), accuracy (fraction) and penalty.
+        Raises: functions.Diverged where the loss is not finite.
+        """
+        fc, penalty = self.classifier.fc, self.penalties[epoch - 1]
+        units = (self.curvature + penalty).rsqrt()[:, None]
+        inner = (self.axes.T @ fc.weight.detach().double().T / units).requires_grad_()
+        bias = fc.bias.detach().double().requires_grad_()
+        found = {}
+
+        def closure():
+            weight = (units * inner).detach()
+            loss, correct, gradient = self._gradients(weight, bias)
+            found.update(loss=loss, accuracy=correct / len(self.labels), penalty=penalty)
+            inner.grad = units * (gradient + penalty * weight)
+            return loss + penalty / 2 * weight.square().sum()
+
+        solver = lbfgs([inner, bias], max_iter=MOST_STEPS, tolerance_grad=GRADIENT,
+                       tolerance_change=CHANGE, history_size=HISTORY, line_search_fn="strong_wolfe")
+        solver.step(closure)
+        closure()  # of the point that it chose, which need not be the last one that it tried
+        if not np.isfinite(float(found["loss"])):
+            raise Diverged(f"the loss is not finite at a penalty of {penalty:g}: some features of "
+                           "the backbone are not; try --amp off")
+        with torch.no_grad():
+            fc.weight.copy_((self.axes @ (units * inner)).T)
+            fc.bias.copy_(bias)
+        return {name: float(value) for name, value in found.items()}
+
+    def _gradients(self, weight, bias):
+        """Mean loss, number correct and the loss's gradient for `weight` (D, C), that for the bias
+        being left in it."""
+        loss = correct = 0
+        gradient, bias.grad = torch.zeros_like(weight), torch.zeros_like(bias)
+        for inputs, labels in zip(self.inputs.split(TOGETHER), self.labels.split(TOGETHER)):
+            logits = torch.addmm(bias.detach(), inputs, weight).requires_grad_()
+            part, hits = self.measure(logits, labels)
+            part = part * (len(labels) / len(self.labels))
+            slope, = torch.autograd.grad(part, logits)
+            gradient.addmm_(inputs.T, slope)
+            bias.grad += slope.sum(0)
+            loss, correct = loss + part.detach(), correct + hits
+        return loss, correct, gradient
