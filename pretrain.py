@@ -66,7 +66,7 @@ def make_job(args, method, network, stem, size, split, device, probe):
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
-        return {"knn_accuracy": probe(backbone_of(network)) if due else ""}
+        return {"knn_accuracy": probe(backbone_of(network)) if due else ""}, None
 
     trained_as = {"arch": args.arch, "stem": stem, "image_size": size, **statistics,
                   "sample_ratio": args.sample_ratio, "data": args.data,
