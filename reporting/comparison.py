@@ -8,7 +8,7 @@ from conf.methods import MODEL_TYPES
 from records.predictions import Unfit, read_correct
 from records.results import Result, best_of, written
 from records.runs import identity_of
-from records.setting import table
+from records.setting import DEEPEST, table
 from reporting.paired import Difference, Sample, Worth, difference, holm, sample_of, worth
 from reporting.style import in_order
 
@@ -88,19 +88,32 @@ def method_of(result, seconds):
 def pretraining_seconds(results):
     """{digest of its identity: seconds of all epochs} of the pre-trainings whose CSVs are there."""
     runs = [run for result in results if result.setting.pretraining for run in result.runs]
-    return {identity_of(run.config).digest: sum(written(run.rows, "seconds"))
-            for run in runs if identity_of(run.config)}
+    found = {_digest(run.config): sum(written(run.rows, "seconds")) for run in runs}
+    return {digest: total for digest, total in found.items() if digest}
 
 
 def _before(config, seconds):
     """Seconds of all pre-trainings behind a run, None where one is not recorded."""
-    total, weights = 0.0, config.get("weights", None if "settings" in config else {})
-    while weights is not None:
-        run = identity_of(table({"weights": weights}, "weights").get("run"))
-        if run is None or run.digest not in seconds:
+    total, run = 0.0, config
+    for _ in range(DEEPEST):
+        if identity_of(run) is None:
             return None
-        total, weights = total + seconds[run.digest], run.weights
-    return total
+        if run["weights"] is None:
+            return total
+        run = table(run["weights"], "run")
+        digest = _digest(run)
+        if digest not in seconds:
+            return None
+        total += seconds[digest]
+    return None
+
+
+def _digest(record):
+    """Of the identity in a YAML file or a part of one, None where there is none."""
+    try:
+        return identity_of(record) and identity_of(record).digest
+    except (TypeError, ValueError, RecursionError):  # what YAML may hold and no run has
+        return None
 
 
 def _curves(found, data):
