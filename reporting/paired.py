@@ -62,10 +62,12 @@ class Difference(NamedTuple):
 
 class Worth(NamedTuple):
     """How many times the labels the other method needs for the same accuracy, and the interval.
-    math.inf stands for more than was measured, 0 for fewer."""
+    least, most: how many times the labels were measured; math.inf stands for more, 0 for fewer."""
     factor: float
     low: float
     high: float
+    least: float
+    most: float
 
 
 def sample_of(correct, behind):
@@ -91,7 +93,7 @@ def difference(one, other):
         shares = [images ** 2 / freedom, *(between ** 2 / (len(sample.shares) - 1) for
                                            (between, _), sample in zip(parts, (one, other)))]
         freedom = variance ** 2 / sum(shares)
-    reach = stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
     p = 2 * stats.t.sf(abs(value) / math.sqrt(variance), freedom)
     more, fewer = int((gaps > TIE).sum()), int((gaps < -TIE).sum())
     mcnemar = mcnemar_p(more, fewer)
@@ -105,7 +107,7 @@ def mcnemar_p(more, fewer):
     """McNemar's exact test, two-sided: whether images that the networks of one method recognise more
     often are as many as those of the other's (McNemar 1947; of one network each it is the usual
     one, of several a sign test over images). 1 where there are none."""
-    return stats.binomtest(more, more + fewer).pvalue if more + fewer else 1.0
+    return float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else 1.0
 
 
 def holm(values):
@@ -142,7 +144,7 @@ def worth(sample, ratio, curve):
     factors = [_reached(scale, row[1:], row[0]) / ratio for row in (means, *draws)]
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(factors[1:], [tail, 1 - tail], method="nearest")
-    return Worth(float(factors[0]), float(low), float(high))
+    return Worth(float(factors[0]), float(low), float(high), ratios[0] / ratio, ratios[-1] / ratio)
 
 
 def _reached(scale, curve, accuracy):

@@ -110,8 +110,8 @@ def test_labels_are_read_off_the_curve_on_a_log_scale():
 def test_what_was_not_measured_is_not_made_up():
     curve = {0.1: flat(0.4), 1.0: flat(0.6)}
     beyond, below = worth(flat(0.9), 1.0, curve), worth(flat(0.1), 0.1, curve)
-    assert (beyond.factor, beyond.low, beyond.high) == (math.inf,) * 3
-    assert (below.factor, below.low, below.high) == (0,) * 3
+    assert beyond == (math.inf, math.inf, math.inf, 0.1, 1)
+    assert below == (0, 0, 0, 1, 10)
     near = Sample(np.roll(flat(0.59).shares, 500, axis=1), 3)  # of other images: the two may well change places
     assert worth(near, 1.0, curve).factor < 1 and worth(near, 1.0, curve).high == math.inf
 
