@@ -9,7 +9,7 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS
+from data.datasets import DATASETS, files_digest
 from data.sampling import stratified
 from functions import (CRITERIA, MODEL_TYPES, best_classes, confusion_matrix, labelled_view, metrics,
                        predict, with_classifier)
@@ -64,6 +64,7 @@ def main(argv=None):
     print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} epochs of "
           f"{run.steps} steps", flush=True)
+    run.note(test_files=files_digest(images.test))  # the same pictures at another size are comparable
     row = run.train()
     show(run, task, images.test, backbone, row)
 

@@ -15,9 +15,8 @@ HOW = (f"How to read this: a {SURE} interval is where the true difference lies i
        f"{ALPHA:g} after Holm's correction for the number of pairs. That no difference was shown does "
        "not mean that there is none: more test images or more seeds may show one. The intervals have "
        "the variances of images and seeds, which are crossed, and a t quantile where seeds are few. p "
-       "is the larger of theirs and that of McNemar's exact test, in which an image counts for the "
-       "method of which the larger share of networks recognised it. Minutes are of epochs, without "
-       "the features that a frozen backbone gives once.")
+       "is the larger of theirs and that of McNemar's test, of several networks the one for clustered "
+       "pairs. Minutes are of epochs, without the features that a frozen backbone gives once.")
 
 
 def answer_parts(results):
@@ -100,9 +99,11 @@ def _against_scratch(comparison):
 def _worth_told(worth):
     """What a method is worth in labels, as a sentence."""
     if math.isinf(worth.factor):
-        tried = (f"not even {worth.most:.3g} times the labels were enough"
-                 if worth.most > 1 else "there is none with more labels")
-        return f"What that is worth in labels is beyond what was measured: from scratch, {tried}."
+        if worth.most <= 1:
+            return ("What that is worth in labels is beyond what was measured: there is no training from "
+                    "scratch with more of them.")
+        return (f"That is worth more than {worth.most:.2g} times the labels, which is beyond what was "
+                f"measured ({SURE} interval: {_span(worth)}).")
     if worth.factor == 0:
         return "From scratch was as good with the fewest labels that it was given."
     return (f"From scratch would need {worth.factor:.2g} times the labels for that ({SURE} interval: "
@@ -173,7 +174,6 @@ def pairs_table(comparison):
         "Higher accuracy": label(pair.one), "Lower": label(pair.other),
         "Points": _points(pair.found.value),
         f"{SURE} interval": f"{_points(pair.found.low)} to {_points(pair.found.high)}",
-        "Images for the higher": f"{pair.found.one_more}", "For the lower": f"{pair.found.other_more}",
         "p, McNemar": _p(pair.found.mcnemar), "p, corrected": _p(pair.p),
         "Difference": "shown" if pair.shown else "not shown",
         "Between": "methods" if pair.found.seeds else "these networks"}
@@ -222,7 +222,11 @@ def _trainings(method):
 
 def _by(pair):
     return (f"{_points(pair.found.value)} percentage points ({SURE} interval: "
-            f"{_points(pair.found.low)} to {_points(pair.found.high)})")
+            f"{_points(pair.found.low)} to {_points(pair.found.high)}{_alone(pair)})")
+
+
+def _alone(pair):
+    return "" if pair.found.seeds else "; of these networks alone"
 
 
 def _gap(pair, ahead=True):
@@ -232,7 +236,7 @@ def _gap(pair, ahead=True):
     low, high = sorted((sign * found.low, sign * found.high))
     many = low > 0 or high < 0  # it is the other condition that fails
     return (f"{_side(sign * found.value, sign)}; {SURE} interval: {_side(low, -1)} to {_side(high, 1)}"
-            + f", but p {_p(pair.p)} after Holm's correction" * many)
+            + f", but p {_p(pair.p)} after Holm's correction" * many + _alone(pair))
 
 
 def _side(points, sign):

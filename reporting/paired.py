@@ -7,7 +7,7 @@ image. The variance of an accuracy, or of a difference, is then
     images + seeds - images x seeds,
 
 each estimated from mean squares (Cornfield & Tukey 1956; Owen 2007, "The pigeonhole bootstrap",
-section 3, on why drawing images and seeds anew together counts the last term three times). What a
+on why drawing images and seeds anew together counts the last term three times). What a
 bootstrap over images would find of a mean is known in closed form, its sample variance / N. Over
 three seeds a bootstrap would find two thirds of the variance and take it for exact, so that a t
 quantile takes its place, with the degrees of freedom of such a sum (Satterthwaite 1946; Hillis 2007
@@ -24,7 +24,6 @@ from scipy import stats
 
 LEVEL = 0.95  # of intervals
 DRAWS = 4000  # of the bootstrap; its 95 % intervals vary by a few hundredths of their width
-TIE = 1e-9  # shares of networks that differ by less are equal
 
 
 class Sample(NamedTuple):
@@ -46,16 +45,13 @@ class Difference(NamedTuple):
     """value: mean accuracy of one less that of the other, a fraction; low, high: its interval.
 
     seeds: whether it holds for other seeds, too, for which both methods need two units; if not it
-    is about these networks. one_more, other_more: images that a larger share of the networks of one
-    method recognised than of the other's. p: two-sided, the larger of that of the interval and of
-    McNemar's test.
+    is about these networks. mcnemar: p of McNemar's test, two-sided. p: the larger of it and that of
+    the interval.
     """
     value: float
     low: float
     high: float
     seeds: bool
-    one_more: int
-    other_more: int
     mcnemar: float
     p: float
 
@@ -95,19 +91,24 @@ def difference(one, other):
         freedom = variance ** 2 / sum(shares)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
     p = 2 * stats.t.sf(abs(value) / math.sqrt(variance), freedom)
-    more, fewer = int((gaps > TIE).sum()), int((gaps < -TIE).sum())
-    mcnemar = mcnemar_p(more, fewer)
-    if (more - fewer) * value < 0:  # they point in two directions: nothing is shown
-        p = 1.0
-    return Difference(value, max(-1.0, value - reach), min(1.0, value + reach), seeds, more, fewer,
-                      mcnemar, float(max(p, mcnemar)))
+    mcnemar = mcnemar_p(gaps)
+    return Difference(value, max(-1.0, value - reach), min(1.0, value + reach), seeds, mcnemar,
+                      float(max(p, mcnemar)))
 
 
-def mcnemar_p(more, fewer):
-    """McNemar's exact test, two-sided: whether images that the networks of one method recognise more
-    often are as many as those of the other's (McNemar 1947; of one network each it is the usual
-    one, of several a sign test over images). 1 where there are none."""
-    return float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else 1.0
+def mcnemar_p(gaps):
+    """p of McNemar's test, two-sided: that these networks, not methods, are equally good.
+
+    Of one network each the exact test (McNemar 1947): as many images that one alone recognised as
+    that the other alone did. Of several, that for clustered pairs (Durkalski et al. 2003), an image
+    being the cluster of all pairs of networks: chi2 = (sum of gaps)^2 / sum of gaps^2, which of one
+    network each is McNemar's statistic.
+    Args: gaps: (N,) share of one method's networks that recognised an image less the other's.
+    """
+    more, fewer = int((gaps == 1).sum()), int((gaps == -1).sum())
+    if more + fewer == (gaps != 0).sum():
+        return float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else 1.0
+    return float(stats.chi2.sf(gaps.sum() ** 2 / (gaps ** 2).sum(), 1))
 
 
 def holm(values):

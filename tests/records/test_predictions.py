@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import train
+import utils
 from records import checkpoint, results
 from records.predictions import Unfit, read_correct, write_labels, write_predictions
 from tests.common import cut_off, rows_of, run
@@ -58,6 +59,18 @@ def test_a_new_beginning_takes_the_old_ones_away(tmp_path, monkeypatch):
         patch.setattr("training.loop.train_one_epoch", fail)
         assert run(train, tmp_path, *words, "--overwrite") == 1
     assert not list(tmp_path.glob("out/res/*.predictions.npy")) and list(tmp_path.glob("out/res/*.csv"))
+
+
+def test_the_same_pictures_at_another_size_are_the_same_test(image_folder):
+    words = ["--model-type", "Supervised", "--data", "folder", "--epochs", "1", "--batch-size", "8", "--lr", "0.01"]
+    found = {}
+    for size in ("16", "24"):
+        where = ["--data-dir", str(image_folder / "data/cifar100"), "--output-dir", str(image_folder / size)]
+        assert utils.run(train.main, [*words, "--image-size", size, *where]) == 0
+        csv = only(image_folder, f"{size}/res/*.csv")
+        config, row = results.read_config(csv.with_suffix(".yml")), results.read_rows(csv, pretraining=False)[0][-1]
+        found[size] = config["data"]["test"], read_correct(csv, config, row["test_accuracy"])[1]
+    assert found["16"][0] != found["24"][0] and found["16"][1] == found["24"][1]
 
 
 @pytest.mark.parametrize("classes, kind", [(1, "u1"), (256, "u1"), (257, "u2"), (70000, "u4")])

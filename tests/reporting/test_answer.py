@@ -148,7 +148,7 @@ def test_labels_are_counted_against_the_curve_of_from_scratch(tmp_path):
     assert worth.factor == pytest.approx(5, rel=0.2) and worth.low < 5 < worth.high
     words, _ = said(tmp_path)
     assert re.search(r"From scratch would need [45]\.?\d? times the labels for that \(95 % interval: [\d.]+ to [\d.]+\)", words)
-    assert "beyond what was measured: from scratch, there is none with more labels" in words
+    assert "beyond what was measured: there is no training from scratch with more" in words
 
 
 def test_minutes_count_the_pretraining_whose_csv_is_there(tmp_path):
