@@ -198,10 +198,16 @@ def predict(network, batches, view, amp="off"):
     return torch.cat(logits), torch.cat(labels)
 
 
+def best_classes(logits):
+    """The five classes (all of fewer) that each image was most likely taken for, the first one the
+    predicted class: int64 (N, 5). One function, since equal logits, not rare in bf16, have no order."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+
+
 def metrics(logits, labels, criterion):
     """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes), and
     what `class_means` tells."""
-    first = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    first = best_classes(logits)
     ranked = first == labels[:, None]
     return {"loss": float(criterion(logits, labels)),
             "accuracy": float(ranked[:, 0].double().mean()),

@@ -70,7 +70,7 @@ def make_job(args, method, network, view, split, device, probe, weights):
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)
-        return {**dict.fromkeys(PROBED, ""), **(probe(backbone_of(network)) if due else {})}
+        return {**dict.fromkeys(PROBED, ""), **(probe(backbone_of(network)) if due else {})}, None
 
     trained_as = {"arch": args.arch, **view, "sample_ratio": args.sample_ratio, "data": args.data,
                   "pretraining": args.model_type}

@@ -1,4 +1,4 @@
-"""Compare the runs in res/ as tables and figures; epochs and settings are chosen on validation."""
+"""Compare the runs in res/ in words, tables and figures; epochs and settings are chosen on validation."""
 
 import argparse
 import csv
@@ -10,6 +10,7 @@ from pathlib import Path
 from records.files import whole
 from records.names import printable
 from records.results import best_of, read_results
+from reporting.answer import answer_parts
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import STUDY, write_readme
@@ -66,10 +67,10 @@ def write_report(results, data, out):
         names = ", ".join(sorted({result.setting.data for result in trained})) or "none"
         raise ValueError(f"no training run on {data}; there are: {names}")
     out.mkdir(parents=True, exist_ok=True)
-    parts = ["# Results", SELECTION, *sections(picked, out)]
     sources = {result.setting.source for result in picked}
     pretrained = [result for result in results if result.setting.pretraining
                   and (data is None or result.setting.data in sources)]
+    parts = ["# Results", *answer_parts([*picked, *pretrained]), SELECTION, *sections(picked, out)]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8",
                errors="backslashreplace") as file:

@@ -9,12 +9,13 @@ import utils
 from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches
-from data.datasets import DATASETS
+from data.datasets import DATASETS, files_digest
 from data.sampling import stratified
-from functions import (CRITERIA, MODEL_TYPES, balanced_weights, confusion_matrix, labelled_view,
-                       metrics, predict, training_criterion, with_classifier)
+from functions import (CRITERIA, MODEL_TYPES, balanced_weights, best_classes, confusion_matrix,
+                       labelled_view, metrics, predict, training_criterion, with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
+from records.predictions import write_labels
 from records.results import SHARES
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
@@ -53,6 +54,9 @@ def main(argv=None):
     check_batch_size(args, len(images.positions["train"]), distributed.world(),
                      trains_batch_norm(args))
     seen, found = count_duplicates(args, images, weights)
+    if distributed.rank() == 0:
+        write_labels(place.csv, identity.data["test"], images.test.labels[images.test.rows],
+                     len(images.test.classes))
 
     torch.manual_seed(args.seed)  # of the weights; all else has streams of its own
     backbone = with_classifier(kind, args.arch, len(images.train.classes), weights)
@@ -63,6 +67,7 @@ def main(argv=None):
     print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
           + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
+    run.note(test_files=files_digest(images.test))  # the same pictures at another size are comparable
     row = run.train()
     show(run, task, images.test, backbone, row)
 
@@ -98,13 +103,17 @@ class Task(NamedTuple):
     solve: Callable = lambda objective: None
 
     def evaluate(self, criterion):
-        """Returns: dict of the CSV's validation and test columns; none of what holds no images."""
-        row = {}
+        """Returns: dict of the CSV's validation and test columns, none of what holds no images; int64
+        (N,) array of the predicted classes of the test images, None without any."""
+        row, predicted = {}, None
         for part in ("val", "test"):
             if len(self.batches[part]):
-                scores = metrics(*self.predict(part), criterion)
+                logits, labels = self.predict(part)
+                scores = metrics(logits, labels, criterion)
+                if part == "test":
+                    predicted = best_classes(logits)[:, 0].cpu().numpy()
                 row.update({f"{part}_{name}": value for name, value in scores.items()})
-        return {name: value for name, value in row.items() if name in runs.TRAIN_COLUMNS}
+        return {name: value for name, value in row.items() if name in runs.TRAIN_COLUMNS}, predicted
 
     def predict(self, part):
         """Returns: (logits, labels) of "val" or "test"."""

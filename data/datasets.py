@@ -180,6 +180,14 @@ def images_digest(split, positions=slice(None)):
     return digest.hexdigest()
 
 
+def files_digest(split):
+    """As `images_digest` of all images, but by their files, so that it is the same at any size they
+    are stored at; None where the files of some are not known."""
+    contents = split.contents[split.rows]
+    same = split._replace(checksums=split.contents)
+    return None if (contents < 0).any() else images_digest(same)
+
+
 def stored_size(name, image_size):
     """px a side at which a dataset is stored for a network: as that sees it where images are of any
     size, else at the dataset's own size. Args: image_size: px a side that the network sees."""

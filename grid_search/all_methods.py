@@ -1,4 +1,4 @@
-"""The commands of run.sh: what is left to do of all five methods as conf/best.yaml sets them.
+"""The commands of run.sh: what is left to do of all methods as conf/best.yaml sets them.
 
 Whatever any of the programs would refuse is refused here, before pre-training.
 """
@@ -19,7 +19,8 @@ PATHS = utils.flags(lambda flag: flag.options.get("type") in (utils.path, utils.
 
 
 def make_cells(data, options, caller):
-    """A cell for each pre-training that best.yaml has a row of, and one for each method.
+    """A cell for each pre-training and method that best.yaml has a row of; for each method where it
+    has none of the dataset.
 
     Args: options: of train.py; pre-training takes part in those that utils.ARGUMENTS shares with
         it. caller: the folder that their paths are relative to.
@@ -43,7 +44,7 @@ def make_cells(data, options, caller):
         found = parse_pretrain(words)
         sources[name] = Cell("pretrain.py", words, found)
     return [*sources.values(), *(_cell(name, kind, data, rows.get(name, []), options, sources)
-                                 for name, kind in MODEL_TYPES.items())]
+                                 for name, kind in MODEL_TYPES.items() if name in rows or not rows)]
 
 
 def _words(args, names, caller):

@@ -4,6 +4,7 @@ import fnmatch
 import math
 import statistics
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 from records.names import printable
@@ -17,13 +18,14 @@ SHARES = "accuracy", "f1"  # ends of the names of columns that are fractions
 class RunRecord(NamedTuple):
     """One CSV: `rows` are dicts column -> number or None, by rising epoch. `planned` epochs.
     `config`: the YAML file beside it. `seed`: a text, None where it is not known; `behind`: which
-    pre-training it starts from, as of records.setting.pretraining_of."""
+    pre-training it starts from, as of records.setting.pretraining_of; `csv`: its place."""
     setting: Setting
     seed: str | None
     rows: list
     planned: int
     config: dict
     behind: tuple | None = None
+    csv: Path | None = None
 
 
 class Measure(NamedTuple):
@@ -153,7 +155,8 @@ def read_runs(folder, name_filter="*"):
             print(f"{printable(path)}: {said}", file=sys.stderr)
         planned = planned_epochs(config) or run and planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
-        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind))
+        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind,
+                              path))
     return runs
 
 

@@ -1,38 +1,12 @@
 """How the figures of a report look; matplotlib loads on use."""
 
-from typing import NamedTuple
-
 from conf.global_settings import PRETRAINING_DATA
+from conf.methods import MODEL_TYPES, Look
 from records.names import short
 from records.results import best_of
 from records.setting import BEHIND
 
-
-class Look(NamedTuple):
-    """How one method is drawn; hatch, marker and line keep it apart in grey. `imagenet`: its label
-    where it starts from ImageNet weights."""
-    label: str
-    colour: str
-    hatch: str
-    marker: str
-    line: object
-    imagenet: str = ""
-
-
-# Colours: Okabe & Ito 2008, "Color Universal Design"; the lighter one of a pair is fine-tuned.
-LOOKS = {
-    "SelfSupervisedPretrained":
-        Look("Self-supervised\npre-training,\nlinear", "#0072B2", "//", "o", "-"),
-    "SelfSupervisedPretrainedFinetune":
-        Look("Self-supervised\npre-training,\nfine-tuned", "#56B4E9", "\\\\", "s", "--"),
-    "SupervisedPretrained":
-        Look("Supervised\npre-training,\nlinear", "#D55E00", "xx", "^", "-.",
-             "ImageNet\nweights,\nlinear"),
-    "SupervisedPretrainedFinetune":
-        Look("Supervised\npre-training,\nfine-tuned", "#E69F00", "..", "D", ":",
-             "ImageNet\nweights,\nfine-tuned"),
-    "Supervised": Look("Supervised\nfrom scratch", "#009E73", "", "v", (0, (6, 1, 1, 1, 1, 1))),
-}
+LOOKS = {name: kind.look for name, kind in MODEL_TYPES.items()}
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spines.top": False,
          "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True,
          "grid.color": "0.87", "grid.linewidth": 0.6, "hatch.linewidth": 0.6,

@@ -104,6 +104,9 @@ def _check_method(state, kind, origin):
             labels = PRETRAININGS[name].labels
         elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:
             labels = True
+        elif name in MODEL_TYPES and not MODEL_TYPES[name].pretraining:
+            raise ValueError(f"{origin}: made by {name}, whose backbone has learned nothing; take "
+                             "weights of a pre-training")
         else:  # a frozen backbone is as its pre-training left it
             continue
         if kind.pretraining and labels != PRETRAININGS[kind.pretraining].labels:

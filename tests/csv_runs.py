@@ -5,6 +5,7 @@ import csv
 import yaml
 
 from records import results, runs
+from records.predictions import write_labels, write_predictions
 
 NAME = "Supervised_cifar100-sgd-lr0.1-bs128"
 COMMON = {"epochs": 1, "scheduler": "cosine", "weight_decay": 0.0005, "arch": "resnet18", "stem": "7x7",
@@ -34,6 +35,13 @@ def write_run(res, name, epochs, planned=None, columns=runs.TRAIN_COLUMNS, made=
     return res / f"{name}.csv"
 
 
+def write_predicted(path, made, correct, classes=3):
+    """Predictions beside a CSV, right where `correct` is. Args: made: its YAML."""
+    labels = [place % classes for place in range(len(correct))]
+    write_labels(path, made["data"]["test"], labels, classes)
+    write_predictions(path, [label if right else (label + 1) % classes for label, right in zip(labels, correct)], classes)
+
+
 def epoch(val, test, **more):
     return {"val_accuracy": val, "test_accuracy": test, **more}
 
@@ -48,7 +56,7 @@ def made_from(name=NAME, weights=None, data="images", duplicates=None, **setting
         known = {**PRETRAINING, **own, "sample_ratio": setting.ratio, **settings}
     else:
         known = {**TRAINING, **own, "label_ratio": setting.labels, **settings}
-    return {"name": "of no meaning", "settings": known, "data": {"images": data, "test": f"test part of {data}"},
+    return {"name": "of no meaning", "settings": known, "data": {"images": data, "test": f"test{data}"},
             "weights": weights, "duplicates": duplicates}
 
 

@@ -106,6 +106,9 @@ def test_labels_made_our_own_weights_or_did_not(name):
             check_start(state, kind, "x.pth")
     for state in ({}, {"config": None, "trained_as": 3}, made_by("somebody")):
         check_start(state, kind, "x.pth")
+    for other in [other for other, row in MODEL_TYPES.items() if row.frozen and not row.pretraining]:
+        with pytest.raises(ValueError, match=f"x.pth: made by {other}, whose backbone has learned nothing"):
+            check_start(made_by(other), kind, "x.pth")
 
 
 def test_testing_another_methods_checkpoint(image_folder, capsys):

@@ -15,6 +15,7 @@ from conf import global_settings as settings
 from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
 from parallel import distributed
 from records import checkpoint, provenance, results
+from records.predictions import predictions_path, write_predictions
 from records.runs import CsvLog, plain_config
 from records.tensorboard_log import TensorBoardLog
 from training.command_line import peak_rate, warmup_epochs
@@ -29,11 +30,12 @@ class Job(NamedTuple):
 
     network: saved whole. trained: the part of it that is trained on batches. objective, view: as in
     functions.train_one_epoch. columns: of the CSV. names: columns of the epoch's loss and of its
-    accuracy or None. evaluate: epoch -> dict of further columns. chosen_by: column whose highest
-    value makes best.pth, "" for none. facts: what else a checkpoint says. duplicates: as of
-    provenance.write_config. amp: as in functions.autocast. settle: brings into `network` what
-    `trained`, where that is no part of it, has learnt. solve: epoch -> dict of loss, accuracy and
-    further columns, in place of steps with batches.
+    accuracy or None. evaluate: epoch -> (dict of further columns, predicted class of every test
+    image or None). chosen_by: column whose highest value makes best.pth and predictions.npy, "" for
+    none. facts: what else a checkpoint says. duplicates: as of provenance.write_config. amp: as in
+    functions.autocast. settle: brings into `network` what `trained`, where that is no part of it,
+    has learnt. solve: epoch -> dict of loss, accuracy and further columns, in place of steps with
+    batches.
     """
 
     network: torch.nn.Module
@@ -76,6 +78,7 @@ class Run:
         if place.state:
             self._go_on(place.state)
         elif self._first:  # what an earlier run left would pass for this one's
+            predictions_path(place.csv).unlink(missing_ok=True)
             for name in (checkpoint.LAST, checkpoint.BEST):
                 (place.folder / name).unlink(missing_ok=True)
         if self._first and not place.restarted:
@@ -86,7 +89,7 @@ class Run:
             self.log = CsvLog(place.csv, job.columns, self.row)
             self.board = TensorBoardLog(place.board, self.epoch)
         self._saved = self._printed = time.monotonic()
-        self._signal = self._unsaved_best = None
+        self._signal = self._unsaved_best = self._unsaved_predictions = None
         self._agree = distributed.Agreement()
         if args.lr_scaling != "none" and self.optimizer:
             print(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
@@ -139,7 +142,7 @@ class Run:
                     seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
                 seconds = time.perf_counter() - started
-                scores = job.evaluate(epoch)
+                scores, predicted = job.evaluate(epoch)
                 if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
                     check_scores(scores, self.steps, epoch, rate)
             except Diverged:
@@ -154,12 +157,14 @@ class Run:
         if not job.solve:
             row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
         row["seconds"] = round(time.perf_counter() - started, 3)
-        self._finish_epoch(epoch, row)
+        self._finish_epoch(epoch, row, predicted)
 
-    def _finish_epoch(self, epoch, row):
+    def _finish_epoch(self, epoch, row, predicted):
         self.epoch, self.progress, self.row = epoch, None, row
         score = row.get(self.job.chosen_by)
-        if score is not None and score >= self.best:  # of equals the later: its rate is lower
+        if score is None or score >= self.best:  # of equals the later: its rate is lower
+            self._unsaved_predictions = predicted if self._first else None
+        if score is not None and score >= self.best:
             self.best = score
             self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
@@ -238,6 +243,10 @@ class Run:
         self._saved = time.monotonic()
 
     def _save_best(self):
+        if self._unsaved_predictions is not None:
+            classes = len(self.job.facts["classes"])
+            write_predictions(self.place.csv, self._unsaved_predictions, classes)
+            self._unsaved_predictions = None
         if self._unsaved_best:
             checkpoint.save(self.place.folder / checkpoint.BEST, self._unsaved_best)
             self._unsaved_best = None

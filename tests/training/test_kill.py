@@ -82,3 +82,5 @@ def test_killed_at_random_moments(image_folder, make_images, narrow, program, se
     (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)
     assert equal(state["model"], wanted["model"]) and equal(state["optimizer"], wanted["optimizer"])
     assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2", "3"]
+    kept = [[path.read_bytes() for path in sorted(root.glob("out/res/*.npy"))] for root in (image_folder, whole)]
+    assert kept[0] == kept[1] and len(kept[0]) == (2 if program == "train.py" else 0)

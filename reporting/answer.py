@@ -1,0 +1,262 @@
+"""What was found, in words and in two tables: which method is better, by how much, how sure that is."""
+
+import math
+
+from reporting.comparison import ALPHA, SCRATCH, compare
+from reporting.paired import LEVEL
+from reporting.style import is_partial
+from reporting.tables import markdown, method_name, plain
+
+SURE = f"{100 * LEVEL:.0f} %"
+HOW = (f"How to read this: a {SURE} interval is where the true difference lies in 95 of 100 such "
+       "comparisons, drawn from images of the same kind and, where a method was trained more than once, "
+       "from other seeds. A difference counts as shown where that interval leaves out zero and p, the "
+       "chance of so large a difference between equal methods, is below "
+       f"{ALPHA:g} after Holm's correction for the number of pairs. That no difference was shown does "
+       "not mean that there is none: more test images or more seeds may show one. The intervals have "
+       "the variances of images and seeds, which are crossed, and a t quantile where seeds are few. p "
+       "is the larger of theirs and that of McNemar's test, of several networks the one for clustered "
+       "pairs. Minutes are of epochs, without the features that a frozen backbone gives once.")
+
+
+def answer_parts(results):
+    """Markdown of the answer: words on each dataset and label ratio, then their tables. Args:
+    results: of trainings, and of the pre-trainings whose minutes shall count."""
+    found = compare(results)
+    parts = ["## In words"] if found else []
+    for comparison in found:
+        parts += words(comparison)
+    if any(comparison.pairs for comparison in found):
+        parts.append(HOW)
+    for comparison in found:
+        if comparison.pairs:
+            parts += [f"### Pair by pair: {task_name(comparison)}", pairs_table(comparison),
+                      methods_table(comparison)]
+    return parts
+
+
+def task_name(comparison):
+    """`cifar100, label ratio 0.1`."""
+    labels = f", label ratio {comparison.labels:.15g}" * (comparison.labels != 1)
+    return f"{plain(comparison.data)}{labels}"
+
+
+def words(comparison):
+    """The paragraphs of one dataset and label ratio."""
+    title, left_out = f"**{task_name(comparison)}.**", " ".join(_left_out(comparison))
+    if comparison.pairs:
+        first = comparison.pairs[0].one
+        parts = [f"{title} {_best(comparison, first)}", *_against_scratch(comparison),
+                 " ".join(_limits(comparison)), left_out]
+        return list(filter(None, parts))
+    if len(comparison.methods) < 2:
+        said = "There is only one method with a best setting: nothing to compare."
+    elif not any(method.sample for method in comparison.methods):
+        said = "The methods were not compared: that needs the predictions of every run."
+    else:
+        said = "No two methods can be compared."
+    return [" ".join(filter(None, [title, said, left_out]))]
+
+
+def _best(comparison, first):
+    """Which method is first, and whether it is better than the others; from scratch follows."""
+    images = first.sample.shares.shape[1]
+    told = [f"Of the same {images} test images {_name(first)} recognised most: "
+            f"{_percent(first.sample.accuracy)} ({_trainings(first)})."]
+    pairs = [pair for pair in comparison.pairs if pair.one is first
+             and SCRATCH not in (first.model_type, pair.other.model_type)]
+    better = [pair for pair in pairs if pair.shown]
+    undecided = [pair for pair in pairs if not pair.shown]
+    if better:
+        told.append(f"It is better than {_listed(f'{_name(pair.other)} by {_by(pair)}' for pair in better)}.")
+    if undecided:
+        told.append("No difference was shown between it and "
+                    f"{_listed(f'{_name(pair.other)} ({_gap(pair)})' for pair in undecided)}.")
+    return " ".join(told)
+
+
+def _against_scratch(comparison):
+    """A list of all other methods against training from scratch: by how much, worth how many
+    labels, in how many minutes. Nothing where from scratch takes no part."""
+    scratch = next((method for method in comparison.methods if method.model_type == SCRATCH), None)
+    pairs = [pair for pair in comparison.pairs if scratch in (pair.one, pair.other)]
+    if not pairs:
+        return [_costs(comparison)]
+    lines = [f"Against {_name(scratch)}, which recognised {_percent(scratch.sample.accuracy)} "
+             f"({_trainings(scratch)}) and took {_cost(scratch)} a training:", ""]
+    for pair in pairs:
+        ahead = pair.other is scratch
+        method = pair.one if ahead else pair.other
+        if pair.shown:
+            said = f"{'better' if ahead else 'worse'} by {_by(pair)}"
+            said += f". {_worth_told(method.worth)}" if ahead and method.worth else ""
+        else:
+            said = f"no difference was shown ({_gap(pair, ahead)})"
+        lines.append(f"- {_name(method)}: {said.removesuffix('.')}. A training took {_cost(method)}.")
+    return ["\n".join(lines)]
+
+
+def _worth_told(worth):
+    """What a method is worth in labels, as a sentence."""
+    if math.isinf(worth.factor):
+        if worth.most <= 1:
+            return ("What that is worth in labels is beyond what was measured: there is no training from "
+                    "scratch with more of them.")
+        return (f"That is worth more than {worth.most:.2g} times the labels, which is beyond what was "
+                f"measured ({SURE} interval: {_span(worth)}).")
+    if worth.factor == 0:
+        return "From scratch was as good with the fewest labels that it was given."
+    return (f"From scratch would need {worth.factor:.2g} times the labels for that ({SURE} interval: "
+            f"{_span(worth)}).")
+
+
+def _span(worth):
+    """`1.5 to 2.5`; what was not measured is said to be so."""
+    low, high = (f"less than {worth.least:.2g}" if end == 0 else
+                 f"more than {worth.most:.2g}" if math.isinf(end) else f"{end:.2g}"
+                 for end in (worth.low, worth.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def _costs(comparison):
+    """What all methods cost, in a sentence."""
+    return "A training took: " + "; ".join(f"{_name(method)} {_cost(method)}" for method
+                                           in comparison.methods if method.sample) + "."
+
+
+def _cost(method):
+    before = method.pretraining_minutes
+    told = ("" if before == 0 else " after a pre-training whose time is not recorded here"
+            if before is None else f" after {minutes(before)} of pre-training")
+    return minutes(method.minutes) + told
+
+
+def _limits(comparison):
+    """What these comparisons do not say, in sentences."""
+    able, told = [method for method in comparison.methods if method.sample], []
+    single = [method for method in able if len(method.sample.shares) == 1]
+    if single:
+        which = "each method" if len(single) == len(able) else _listed(map(_name, single))
+        told.append(f"There is only one training of {which}: what is said of it holds for these very "
+                    "networks on other images, not for the methods; another seed may turn it round. "
+                    "Train with three seeds or more (--seed) to compare methods.")
+    shared = [method for method in able if len(method.sample.shares) > 1
+              and method.result.pretrainings == 1]
+    if shared:
+        told.append(f"All trainings of {_listed(map(_name, shared))} start from one pre-training: what "
+                    "another seed of that would change is not in the intervals.")
+    if any(method.model_type == SCRATCH for method in able) and not any(m.worth for m in able):
+        told.append("How many labels a method is worth needs trainings from scratch at two label ratios "
+                    "or more (--label-ratio).")
+    partial = [method for method in able if is_partial(method.result)]
+    if partial:
+        told.append(f"Training is unfinished: {_listed(map(_name, partial))}.")
+    return told
+
+
+def _left_out(comparison):
+    """Which methods take no part and why, in sentences."""
+    reasons = {}
+    for method in comparison.methods:
+        if not method.sample:
+            reasons.setdefault(method.lack, []).append(method)
+    told = [f"Left out: {_listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
+            for lack, methods in reasons.items()]
+    if len({method.images for method in comparison.methods if method.sample}) > 1:
+        told.append("Not all methods have the same test images, as they were stored: only those that "
+                    "do are compared with each other.")
+    return told
+
+
+def pairs_table(comparison):
+    """A Markdown table of all pairs."""
+    return markdown([{
+        "Higher accuracy": label(pair.one), "Lower": label(pair.other),
+        "Points": _points(pair.found.value),
+        f"{SURE} interval": f"{_points(pair.found.low)} to {_points(pair.found.high)}",
+        "p, McNemar": _p(pair.found.mcnemar), "p, corrected": _p(pair.p),
+        "Difference": "shown" if pair.shown else "not shown",
+        "Between": "methods" if pair.found.seeds else "these networks"}
+        for pair in comparison.pairs])
+
+
+def methods_table(comparison):
+    """A Markdown table of the methods that were compared."""
+    rows = []
+    for method in comparison.methods:
+        if method.sample:
+            before, found = method.pretraining_minutes, method.worth
+            rows.append({
+                "Method": label(method), "Test accuracy": f"{method.sample.accuracy:.4f}",
+                "Trainings": f"{method.sample.trainings}",
+                "Pre-trainings": f"{method.result.pretrainings or '-'}",
+                "Test images": f"{method.sample.shares.shape[1]}",
+                "Times the labels from scratch": "-" if found is None else _span(found)
+                if found.factor in (0, math.inf) else f"{found.factor:.2g} ({_span(found)})",
+                "Minutes": minutes(method.minutes, ""),
+                "Of pre-training": "not recorded" if before is None else
+                "-" if before == 0 else minutes(before, "")})
+    return markdown(rows)
+
+
+def minutes(value, unit=" min"):
+    """`0.4 min`, `12 min`."""
+    return (f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.05
+            else "under 0.1") + unit
+
+
+def label(method):
+    """A method's name as the tables have it."""
+    return method_name([method.result])
+
+
+def _name(method):
+    return f'"{plain(label(method))}"'
+
+
+def _trainings(method):
+    number, before = method.sample.trainings, method.result.pretrainings
+    told = "one training" if number == 1 else f"mean of {number} trainings"
+    return told + f" on {before} pre-trainings" * (before > 1)
+
+
+def _by(pair):
+    return (f"{_points(pair.found.value)} percentage points ({SURE} interval: "
+            f"{_points(pair.found.low)} to {_points(pair.found.high)}{_alone(pair)})")
+
+
+def _alone(pair):
+    return "" if pair.found.seeds else "; of these networks alone"
+
+
+def _gap(pair, ahead=True):
+    """Where a difference may lie that was not shown. Args: ahead: whether it is told of the one with
+    the higher accuracy."""
+    found, sign = pair.found, 1 if ahead else -1
+    low, high = sorted((sign * found.low, sign * found.high))
+    many = low > 0 or high < 0  # it is the other condition that fails
+    return (f"{_side(sign * found.value, sign)}; {SURE} interval: {_side(low, -1)} to {_side(high, 1)}"
+            + f", but p {_p(pair.p)} after Holm's correction" * many + _alone(pair))
+
+
+def _side(points, sign):
+    """`1.5 points behind`. Args: sign: of a difference that is rounded to none."""
+    behind = points < 0 or points == 0 and sign < 0
+    return f"{_points(abs(points))} points {'behind' if behind else 'ahead'}"
+
+
+def _points(fraction):
+    return f"{100 * fraction:.1f}".replace("-0.0", "0.0")
+
+
+def _percent(fraction):
+    return f"{100 * fraction:.1f} %"
+
+
+def _p(value):
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _listed(texts):
+    *before, last = texts
+    return ", ".join(before) + " and " * bool(before) + last

@@ -1,0 +1,143 @@
+"""Methods of one task compared pairwise on the same test images, each at its setting best on
+validation; reporting.answer says it in words."""
+
+import statistics
+from typing import NamedTuple, Optional
+
+from conf.methods import MODEL_TYPES
+from records.predictions import Unfit, read_correct
+from records.results import Result, written
+from records.runs import identity_of
+from records.setting import DEEPEST, table
+from reporting.paired import Difference, Sample, Worth, difference, holm, sample_of, worth
+from reporting.style import bests
+
+ALPHA = 0.05  # of the corrected p
+SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretraining and not kind.frozen)
+
+
+class Method(NamedTuple):
+    """A method at its best setting. sample: None for one that takes no part, lack says why. images:
+    digest of its test images. minutes: of the epochs of one run, a mean; pretraining_minutes: of
+    all pre-trainings behind it, 0 for none, None where that is not recorded. worth: in labels
+    against from scratch; None where that has no two label ratios on the same images."""
+    result: Result
+    sample: Optional[Sample]
+    images: str
+    lack: str
+    minutes: float
+    pretraining_minutes: Optional[float]
+    worth: Optional[Worth] = None
+
+    @property
+    def model_type(self):
+        return self.result.setting.model_type
+
+
+class Pair(NamedTuple):
+    """Two methods, the one with the higher accuracy first. p: as of Difference, corrected for all
+    pairs of the task (Holm)."""
+    one: Method
+    other: Method
+    found: Difference
+    p: float
+
+    @property
+    def shown(self):
+        """Whether the difference was shown: neither interval nor corrected p speaks against it."""
+        return self.p < ALPHA and (self.found.low > 0 or self.found.high < 0)
+
+
+class Comparison(NamedTuple):
+    """All that was compared on one dataset at one label ratio. methods: best test accuracy first,
+    those that take no part last; pairs: in their order."""
+    data: str
+    labels: float
+    methods: list
+    pairs: list
+
+
+def compare(results):
+    """A Comparison for each dataset and label ratio. Args: results: of trainings and, where their
+    minutes shall count, of pre-trainings."""
+    tasks, seconds = {}, pretraining_seconds(results)
+    for result in results:
+        if not result.setting.pretraining:
+            tasks.setdefault((result.setting.data, result.setting.labels), []).append(result)
+    found = {task: [method_of(best, seconds) for best in bests(group)]
+             for task, group in sorted(tasks.items())}
+    return [_comparison(*task, methods, _curves(found, task[0])) for task, methods in found.items()]
+
+
+def method_of(result, seconds):
+    """A Result as a Method. Args: seconds: as from pretraining_seconds."""
+    minutes = statistics.fmean(sum(written(run.rows, "seconds")) for run in result.runs) / 60
+    before = [_before(run.config, seconds) for run in result.runs]
+    before = None if None in before else statistics.fmean(before) / 60
+    try:
+        parts = [read_correct(run.csv, run.config, row and row["test_accuracy"])
+                 for run, row in zip(result.runs, result.chosen)]
+        images, = {digest for _, digest in parts}
+    except (Unfit, ValueError) as error:
+        lack = str(error) if isinstance(error, Unfit) else "its runs have different test images"
+        return Method(result, None, "", lack, minutes, before)
+    sample = sample_of([correct for correct, _ in parts], [run.behind for run in result.runs])
+    return Method(result, sample, images, "", minutes, before)
+
+
+def pretraining_seconds(results):
+    """{digest of its identity: seconds of all epochs} of the pre-trainings whose CSVs are there."""
+    runs = [run for result in results if result.setting.pretraining for run in result.runs]
+    found = {_digest(run.config): sum(written(run.rows, "seconds")) for run in runs}
+    return {digest: total for digest, total in found.items() if digest}
+
+
+def _before(config, seconds):
+    """Seconds of all pre-trainings behind a run, None where one is not recorded."""
+    total, run = 0.0, config
+    for _ in range(DEEPEST):
+        if identity_of(run) is None:
+            return None
+        if run["weights"] is None:
+            return total
+        run = table(run["weights"], "run")
+        digest = _digest(run)
+        if digest not in seconds:
+            return None
+        total += seconds[digest]
+    return None
+
+
+def _digest(record):
+    """Of the identity in a YAML file or a part of one, None where there is none."""
+    try:
+        return identity_of(record) and identity_of(record).digest
+    except (TypeError, ValueError, RecursionError):  # what YAML may hold and no run has
+        return None
+
+
+def _curves(found, data):
+    """{digest of test images: {label ratio: Sample of from scratch}} of a dataset."""
+    curves = {}
+    for (name, labels), methods in found.items():
+        for method in methods:
+            if name == data and method.model_type == SCRATCH and method.sample:
+                curves.setdefault(method.images, {})[labels] = method.sample
+    return curves
+
+
+def _comparison(data, labels, methods, curves):
+    methods = [_with_worth(method, labels, curves) for method in methods]
+    methods.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
+    found = [(one, other, difference(one.sample, other.sample))
+             for place, one in enumerate(methods) for other in methods[place + 1:]
+             if one.sample and other.sample and one.images == other.images]
+    corrected = holm([each.p for *_, each in found])
+    return Comparison(data, labels, methods, [Pair(*pair, p) for pair, p in zip(found, corrected)])
+
+
+def _with_worth(method, labels, curves):
+    curve = curves.get(method.images, {})
+    if method.sample is None or method.model_type == SCRATCH or len(curve) < 2:
+        return method
+    return method._replace(worth=worth(method.sample, labels, curve))

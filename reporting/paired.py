@@ -1,0 +1,179 @@
+"""How sure a difference of two methods is that were tested on the same images: its interval, its p,
+and how many labels it is worth. The numbers alone; reporting.comparison says of what.
+
+Two things are drawn at random, test images and seeds, and they are crossed: every network sees every
+image. The variance of an accuracy, or of a difference, is then
+
+    images + seeds - images x seeds,
+
+each estimated from mean squares (Cornfield & Tukey 1956; Owen 2007, "The pigeonhole bootstrap",
+on why drawing images and seeds anew together counts the last term three times). What a
+bootstrap over images would find of a mean is known in closed form, its sample variance / N. Over
+three seeds a bootstrap would find two thirds of the variance and take it for exact, so that a t
+quantile takes its place, with the degrees of freedom of such a sum (Satterthwaite 1946; Hillis 2007
+for readers x cases, the same design). That seeds must be in it: Bouthillier et al. 2021, "Accounting
+for variance in machine learning benchmarks". tests/benchmarks/bench_intervals.py measures how often
+these intervals miss.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95  # of intervals
+DRAWS = 4000  # of the bootstrap; its 95 % intervals vary by a few hundredths of their width
+
+
+class Sample(NamedTuple):
+    """What the networks of one method recognised.
+
+    shares: float (U, N) in [0, 1]: of each of U units, drawn independently, the share of its
+        networks that recognised each of N images. A unit is a pre-training with all its trainings
+        where there are several, else a training. trainings: how many networks in all.
+    """
+    shares: np.ndarray
+    trainings: int
+
+    @property
+    def accuracy(self):
+        return float(self.shares.mean())
+
+
+class Difference(NamedTuple):
+    """value: mean accuracy of one less that of the other, a fraction; low, high: its interval.
+
+    seeds: whether it holds for other seeds, too, for which both methods need two units; if not it
+    is about these networks. mcnemar: p of McNemar's test, two-sided. p: the larger of it and that of
+    the interval.
+    """
+    value: float
+    low: float
+    high: float
+    seeds: bool
+    mcnemar: float
+    p: float
+
+
+class Worth(NamedTuple):
+    """How many times the labels the other method needs for the same accuracy, and the interval.
+    least, most: how many times the labels were measured; math.inf stands for more, 0 for fewer."""
+    factor: float
+    low: float
+    high: float
+    least: float
+    most: float
+
+
+def sample_of(correct, behind):
+    """The Sample of a method. Args: correct: bool (N,) of each network; behind: of each, what tells
+    its pre-training from others, None for none."""
+    groups = {}
+    for found, key in zip(correct, behind):
+        groups.setdefault(key, []).append(found)
+    rows = list(groups.values()) if len(groups) > 1 else [[found] for found in correct]
+    return Sample(np.stack([np.mean(row, axis=0) for row in rows]), len(correct))
+
+
+def difference(one, other):
+    """The Difference of two Samples of the same images."""
+    gaps = one.shares.mean(0) - other.shares.mean(0)
+    value, seeds = float(gaps.mean()), min(len(one.shares), len(other.shares)) > 1
+    images = _of_images(gaps)
+    variance, freedom = images, max(1, len(gaps) - 1)
+    if seeds:
+        parts = [_of_seeds(sample.shares) for sample in (one, other)]
+        variance += sum(between - crossed for between, crossed in parts)
+        variance = max(variance, images / 2)  # an estimate of a sum may come out below its parts
+        shares = [images ** 2 / freedom, *(between ** 2 / (len(sample.shares) - 1) for
+                                           (between, _), sample in zip(parts, (one, other)))]
+        freedom = variance ** 2 / sum(shares)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    p = 2 * stats.t.sf(abs(value) / math.sqrt(variance), freedom)
+    mcnemar = mcnemar_p(gaps)
+    return Difference(value, max(-1.0, value - reach), min(1.0, value + reach), seeds, mcnemar,
+                      float(max(p, mcnemar)))
+
+
+def mcnemar_p(gaps):
+    """p of McNemar's test, two-sided: that these networks, not methods, are equally good.
+
+    Of one network each the exact test (McNemar 1947): as many images that one alone recognised as
+    that the other alone did. Of several, that for clustered pairs (Durkalski et al. 2003), an image
+    being the cluster of all pairs of networks: chi2 = (sum of gaps)^2 / sum of gaps^2, which of one
+    network each is McNemar's statistic.
+    Args: gaps: (N,) share of one method's networks that recognised an image less the other's.
+    """
+    more, fewer = int((gaps == 1).sum()), int((gaps == -1).sum())
+    if more + fewer == (gaps != 0).sum():
+        return float(stats.binomtest(more, more + fewer).pvalue) if more + fewer else 1.0
+    return float(stats.chi2.sf(gaps.sum() ** 2 / (gaps ** 2).sum(), 1))
+
+
+def holm(values):
+    """p values corrected for how many they are, in their order (Holm 1979)."""
+    order, found, largest = sorted(range(len(values)), key=values.__getitem__), list(values), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        found[place] = largest
+    return found
+
+
+def worth(sample, ratio, curve):
+    """How many times the labels a method is worth.
+
+    The label ratio at which the other method's curve, interpolated over the logarithm of the ratio,
+    first has this accuracy, by this method's ratio. The interval: percentiles over draws of all
+    these accuracies, of the images together (normal, as means over hundreds of images are), and of
+    the seeds of each with a t distribution, see above.
+    Args: sample: of the method. ratio: at which it was trained. curve: {ratio: Sample} of the other
+        method, of the same images, with two ratios at least.
+    Returns: Worth.
+    """
+    ratios, points = sorted(curve), [sample, *(curve[key] for key in sorted(curve))]
+    scale, means = np.log(ratios), np.array([point.accuracy for point in points])
+    images = np.stack([point.shares.mean(0) for point in points])
+    random = np.random.default_rng(0)
+    spread = np.atleast_2d(np.cov(images)) / images.shape[1]
+    draws = random.multivariate_normal(means, spread, DRAWS, method="svd")
+    for place, point in enumerate(points):
+        if len(point.shares) > 1:
+            between, crossed = _of_seeds(point.shares)
+            draws[:, place] += math.sqrt(max(0.0, between - crossed)) * random.standard_t(
+                len(point.shares) - 1, DRAWS)
+    factors = [_reached(scale, row[1:], row[0]) / ratio for row in (means, *draws)]
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(factors[1:], [tail, 1 - tail], method="nearest")
+    return Worth(float(factors[0]), float(low), float(high), ratios[0] / ratio, ratios[-1] / ratio)
+
+
+def _reached(scale, curve, accuracy):
+    """The ratio at which a curve over log ratios first has an accuracy; 0 if it begins above it,
+    math.inf if it stays below."""
+    if curve[0] > accuracy:
+        return 0.0
+    for place in range(1, len(curve)):
+        if curve[place] >= accuracy:
+            step = curve[place] - curve[place - 1]
+            share = (accuracy - curve[place - 1]) / step if step else 0.0
+            return math.exp(scale[place - 1] + share * (scale[place] - scale[place - 1]))
+    return math.exp(scale[0]) if curve[0] == accuracy else math.inf
+
+
+def _of_images(gaps):
+    """Variance of a mean over images, as if the networks were fixed. One image is added that each
+    method alone recognises: without, methods that never differ on some images would be taken to
+    differ on none at all (Bonett & Price 2012, for one network each)."""
+    more = np.concatenate([gaps, [1.0, -1.0]])
+    return float(more.var(ddof=1)) / len(more)
+
+
+def _of_seeds(shares):
+    """(variance of the mean over units, as if the images were fixed; the part of it that is images
+    x seeds), from the mean squares of a two-way table. Args: shares: (U, N), U > 1."""
+    units, images = shares.shape
+    rows = shares.mean(1)
+    rest = shares - rows[:, None] - shares.mean(0) + rows.mean()
+    crossed = (rest ** 2).sum() / ((units - 1) * max(1, images - 1))
+    return float(rows.var(ddof=1)) / units, float(crossed) / (units * images)

@@ -1,0 +1,172 @@
+"""What report.py says in words: by whom, by how much, how sure; and what it does not say."""
+
+import re
+
+import numpy as np
+import pytest
+
+import report
+from records.results import read_results
+from reporting.answer import answer_parts
+from reporting.comparison import compare
+from tests.csv_runs import behind, epoch, made_from, write_predicted, write_run
+
+IMAGES = 600
+SCRATCH = "Supervised_cifar100-sgd-lr0.1-bs128"
+LINEAR = "SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-ratio1"
+TUNED = "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128-ratio1"
+ease = np.random.default_rng(0).normal(size=IMAGES)
+
+
+def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weights=None, spread=0.02):
+    """Runs of a method whose networks recognise the images that are easy enough for them."""
+    for seed in range(seeds):
+        random = np.random.default_rng([seed, len(name), int(1000 + 100 * level)])
+        correct = ease + level + random.normal(0, spread) + random.normal(0, 0.3, IMAGES) > 0
+        own = name + f"-labels{labels:g}" * (labels != 1) + f"-seed{seed}" * bool(seed)
+        if weights is None and "ratio" in name:
+            weights = behind()
+        made = made_from(own, data=data, weights=weights)
+        path = write_run(res, own, [epoch(level / 10 + 0.3, 0.01), epoch(level / 10 + 0.4, correct.mean())], made=made)
+        if keep:
+            write_predicted(path, made, correct)
+    return path
+
+
+def said(res):
+    """(the words, the tables) of a folder."""
+    text = "\n\n".join(answer_parts(read_results(res)))
+    return text.partition("\n### ")[0].split("How to read")[0], text
+
+
+def test_a_clear_difference_is_said_with_its_size_and_certainty(tmp_path):
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6)
+    words, text = said(tmp_path)
+    assert f"Of the same {IMAGES} test images \"Self-supervised pre-training, linear\" recognised most" in words
+    assert "(mean of 3 trainings)" in words and "no difference was shown" not in words
+    points, low, high = map(float, re.search(
+        r"better by ([\d.]+) percentage points \(95 % interval: ([\d.]+) to ([\d.]+)\)", words).groups())
+    assert 0 < low < points < high
+    found, = compare(read_results(tmp_path))
+    accuracies = [method.result.test.mean for method in found.methods]
+    assert points == pytest.approx(100 * (accuracies[0] - accuracies[1]), abs=0.06)
+    assert "| shown " in text and "| methods " in text
+
+
+def test_equal_methods_are_not_told_apart(tmp_path):
+    train(tmp_path, SCRATCH, 0.2)
+    train(tmp_path, LINEAR, 0.2)
+    words, text = said(tmp_path)
+    assert "no difference was shown" in words and "better by" not in words and "worse by" not in words
+    assert re.search(r"points (ahead|behind); 95 % interval: [\d.]+ points behind to [\d.]+ points ahead", words)
+    assert "| not shown " in text
+
+
+def test_a_method_worse_than_from_scratch_is_said_to_be(tmp_path):
+    train(tmp_path, SCRATCH, 0.8)
+    train(tmp_path, LINEAR, 0.0)
+    words, _ = said(tmp_path)
+    assert '"Supervised from scratch" recognised most' in words
+    assert '- "Self-supervised pre-training, linear": worse by' in words and "better" not in words
+
+
+def test_one_training_speaks_of_networks(tmp_path):
+    train(tmp_path, SCRATCH, 0.0, seeds=1)
+    train(tmp_path, LINEAR, 0.6, seeds=3)
+    words, text = said(tmp_path)
+    assert 'only one training of "Supervised from scratch"' in words and "not for the methods" in words
+    assert "| these networks " in text
+    train(tmp_path, SCRATCH, 0.0, seeds=3)
+    assert "only one training" not in said(tmp_path)[0]
+
+
+def test_seeds_that_vary_hide_a_difference_that_one_seed_shows(tmp_path):
+    for folder, seeds in (("one", 1), ("three", 3)):
+        train(tmp_path / folder, SCRATCH, 0.0, seeds=seeds, spread=0.5)
+        train(tmp_path / folder, LINEAR, 0.4, seeds=seeds, spread=0.5)
+    pairs = [compare(read_results(tmp_path / folder))[0].pairs[0] for folder in ("one", "three")]
+    assert pairs[1].found.high - pairs[1].found.low > 2 * (pairs[0].found.high - pairs[0].found.low)
+    assert pairs[1].found.mcnemar < 0.05 and not pairs[1].shown
+
+
+def test_one_pretraining_behind_all_is_named(tmp_path):
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6)
+    assert "start from one pre-training" in said(tmp_path)[0]
+
+
+def test_missing_predictions_leave_a_method_out_and_say_so(tmp_path):
+    train(tmp_path, SCRATCH, 0.0, keep=False)
+    train(tmp_path, LINEAR, 0.6, keep=False)
+    words, text = said(tmp_path)
+    assert "The methods were not compared" in words and "no predictions were kept" in words and "better" not in words
+    assert "Pair by pair" not in text and "How to read" not in text
+    train(tmp_path, TUNED, 0.7)
+    assert "No two methods can be compared" in said(tmp_path)[0]
+    train(tmp_path, SCRATCH, 0.0)
+    words, _ = said(tmp_path)
+    assert 'Left out: "Self-supervised pre-training, linear" (no predictions were kept;' in words and "better by" in words
+
+
+def test_one_run_without_predictions_leaves_its_method_out(tmp_path):
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6)
+    next(tmp_path.glob("SelfSupervised*-seed1.predictions.npy")).unlink()
+    assert "Left out" in said(tmp_path)[0] and compare(read_results(tmp_path))[0].pairs == []
+
+
+def test_predictions_of_another_epoch_or_other_images_do_not_count(tmp_path):
+    train(tmp_path, SCRATCH, 0.0)
+    path = train(tmp_path, LINEAR, 0.6)
+    kept = path.with_suffix(".predictions.npy")
+    whole = kept.read_bytes()
+    write_predicted(path, made_from(path.stem, weights=behind()), np.arange(IMAGES) < 7)
+    assert "not of the epoch that validation chose" in said(tmp_path)[0]
+    kept.write_bytes(whole[:-9])
+    assert "damaged" in said(tmp_path)[0]
+    train(tmp_path, LINEAR, 0.6, data="others")
+    words, _ = said(tmp_path)
+    assert "No two methods can be compared" in words and "same test images" in words
+
+
+def test_pairs_are_corrected_for_their_number(tmp_path):
+    for level, name in ((0.0, SCRATCH), (0.3, LINEAR), (0.6, TUNED)):
+        train(tmp_path, name, level)
+    pairs = compare(read_results(tmp_path))[0].pairs
+    assert len(pairs) == 3 and all(pair.p >= pair.found.p for pair in pairs)
+    assert min(pair.p for pair in pairs) == pytest.approx(3 * min(pair.found.p for pair in pairs))
+
+
+def test_labels_are_counted_against_the_curve_of_from_scratch(tmp_path):
+    for labels, level in ((0.1, -0.5), (0.5, 0.0), (1.0, 0.5)):
+        train(tmp_path, SCRATCH, level, labels=labels)
+    train(tmp_path, LINEAR, 0.0, labels=0.1)
+    train(tmp_path, LINEAR, 1.5)
+    found = {each.labels: each for each in compare(read_results(tmp_path))}
+    worth, = (method.worth for method in found[0.1].methods if method.worth)
+    assert worth.factor == pytest.approx(5, rel=0.2) and worth.low < 5 < worth.high
+    words, _ = said(tmp_path)
+    assert re.search(r"From scratch would need [45]\.?\d? times the labels for that \(95 % interval: [\d.]+ to [\d.]+\)", words)
+    assert "beyond what was measured: there is no training from scratch with more" in words
+
+
+def test_minutes_count_the_pretraining_whose_csv_is_there(tmp_path):
+    weights = behind()
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6, weights=weights)
+    assert "a pre-training whose time is not recorded here" in said(tmp_path)[0]
+    write_run(tmp_path, "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.001-bs64-ratio1",
+              [{"loss": 1.0, "seconds": 90.0}] * 2, columns=("epoch", "loss", "seconds"), made=weights["run"])
+    words, _ = said(tmp_path)
+    assert "A training took 1.0 min after 3.0 min of pre-training." in words and "took 1.0 min a training" in words
+
+
+def test_the_report_begins_with_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("reporting.figures.save", lambda *_: [])
+    train(tmp_path / "res", SCRATCH, 0.0)
+    train(tmp_path / "res", LINEAR, 0.6)
+    assert report.main(["--res", str(tmp_path / "res")]) == 0
+    printed, written = capsys.readouterr().out, (tmp_path / "res/report/results.md").read_text()
+    for text in (printed, written):
+        assert text.index("## In words") < text.index("better by") < text.index("## cifar100")
