@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import pretrain
+from conf.methods import MODEL_TYPES
 from parallel.distributed import share_of
 from records import checkpoint
 from self_supervised_pretrained.registry import PRETRAININGS
@@ -55,11 +56,11 @@ def made(tmp_path_factory, make_images):
 
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.soak)])
 def test_some_processes_give_what_one_gives(made, processes):
-    """All pre-trainings and all five methods: gradients, curves of two epochs and weights."""
+    """All pre-trainings and all methods: gradients, curves of two epochs and weights."""
     alone, together = made(1), made(processes)
     check_gradients(torch.load(alone / "gradients.pth"), torch.load(together / "gradients.pth"))
     wanted, found = results(alone), results(together)
-    assert len(wanted) == 16 and found.keys() == wanted.keys()
+    assert len(wanted) == 2 * (len(PRETRAININGS) + len(MODEL_TYPES)) and found.keys() == wanted.keys()
     for name, value in found.items():
         torch.testing.assert_close(value, wanted[name], rtol=2e-3, atol=1e-4, msg=lambda text: f"{name}: {text}")
 
