@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All five methods with the settings of conf/best.yaml, pre-training first. What is finished is left as it is, what was
-# cut off goes on.
+# The methods that conf/best.yaml has settings of, pre-training first. What is finished is left as it is, what was cut
+# off goes on.
 #   bash run.sh [options]        CIFAR-100, pre-trained on data/imagenet
 #   bash run.sh demo [options]   a few minutes on two cores: scikit-learn's digits, offline
 #   bash run.sh own DIR [--unlabelled DIR2] [--minutes N] [options]

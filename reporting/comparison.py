@@ -18,7 +18,7 @@ SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretrainin
 
 class Method(NamedTuple):
     """A method at its best setting. sample: None for one that takes no part, lack says why. images:
-    digest of its test images. minutes: of the epochs of one run, a mean; pretraining_minutes: of
+    what tells its test images from others. minutes: of the epochs of one run, a mean; pretraining_minutes: of
     all pre-trainings behind it, 0 for none, None where that is not recorded. worth: in labels
     against from scratch; None where that has no two label ratios on the same images."""
     result: Result
@@ -117,7 +117,7 @@ def _digest(record):
 
 
 def _curves(found, data):
-    """{digest of test images: {label ratio: Sample of from scratch}} of a dataset."""
+    """{what tells test images apart: {label ratio: Sample of from scratch}} of a dataset."""
     curves = {}
     for (name, labels), methods in found.items():
         for method in methods:

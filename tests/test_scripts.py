@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from conf.methods import MODEL_TYPES
+from grid_search.all_methods import make_cells
+from reporting.best import BEST, read_best
 from tests.common import BASH, ROOT, environment, make_venv
 from training.command_line import parse_pretrain, parse_train
 
@@ -81,6 +84,14 @@ def test_run_sh_refuses_wrong_options_before_it_starts_anything(options, message
                           check=False, env=environment(VENV="a venv"))
     assert done.returncode in (1, 2) and done.stdout == ""
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr
+
+
+def test_run_sh_runs_what_best_yaml_has_and_everything_where_it_has_nothing(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    for data in ("digits", "folder"):  # neither needs images
+        rows = read_best(BEST).get(data, {})
+        found = [cell.args.model_type for cell in make_cells(data, [], Path.cwd()) if not cell.pretraining]
+        assert found == [name for name in MODEL_TYPES if name in rows or not rows], data
 
 
 def test_run_sh_knows_the_home_folder(tmp_path):

@@ -63,7 +63,7 @@ def weights_behind(args, say=print):
         return None
     from supervised_pretrained.start import read_weights
     imagenet = str(path) == IMAGENET
-    return read_weights(ModelType(frozen=False, imagenet=imagenet), args.arch, DATASETS[args.data],
+    return read_weights(ModelType(False, None, imagenet=imagenet), args.arch, DATASETS[args.data],
                         None if imagenet else path, pretraining_size(args), args.stem, args.mean,
                         args.std, say)
 

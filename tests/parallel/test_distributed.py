@@ -56,7 +56,7 @@ def made(tmp_path_factory, make_images):
 
 @pytest.mark.parametrize("processes", [2, pytest.param(3, marks=pytest.mark.soak)])
 def test_some_processes_give_what_one_gives(made, processes):
-    """All pre-trainings and all five methods: gradients, curves of two epochs and weights."""
+    """All pre-trainings and all methods: gradients, curves of two epochs and weights."""
     alone, together = made(1), made(processes)
     check_gradients(torch.load(alone / "gradients.pth"), torch.load(together / "gradients.pth"))
     wanted, found = results(alone), results(together)
