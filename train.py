@@ -3,6 +3,7 @@
 import time
 from typing import Callable, NamedTuple, Optional
 
+import numpy as np
 import torch
 
 import utils
@@ -20,7 +21,7 @@ from records.results import SHARES
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from supervised_pretrained.start import read_weights
-from training.command_line import check_batch_size, parse_train, trains_batch_norm
+from training.command_line import check_batch_size, evaluated_every, parse_train, trains_batch_norm
 from training.copies import count_duplicates
 from training.features import extract_features, kept_features
 from training.identity import name_of, of_training, start_of
@@ -63,7 +64,7 @@ def main(argv=None):
     backbone.model.to(device, memory_format=torch.channels_last)
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, images, device)
-    run = Run(make_job(args, backbone, task, images.train.classes, seen, found), args, place)
+    run = Run(make_job(args, backbone, task, images, seen, found), args, place)
     print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
           f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
           + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
@@ -149,17 +150,20 @@ def frozen_task(args, backbone, found, device):
     def features(split, views=0):
         return kept_features(folder, backbone, split, device, amp, views, args.seed)
 
-    plain, tested = features(train), features(test)
-    trained = features(train, args.feature_views) if args.feature_views else plain
+    plain, tested, chosen = features(train), features(test), positions["train"]
+    trained, kept = plain, chosen
+    if args.feature_views:  # of those alone that are trained on
+        trained = features(train._replace(rows=train.rows[chosen]), args.feature_views)
+        kept = np.arange(len(chosen))
     seconds = time.perf_counter() - started
     print(f"features of the frozen backbone ready after {seconds:.1f} s", flush=True)
     labels, size = train.labels[train.rows], settings.EVAL_BATCH_SIZE
-    chosen, fc = positions["train"], backbone.model.fc
-    classifier = ScaledLinear(fc, *(statistics(trained, chosen) if args.feature_scaling == "standard"
+    fc = backbone.model.fc
+    classifier = ScaledLinear(fc, *(statistics(trained, kept) if args.feature_scaling == "standard"
                                     else ([0.0] * fc.in_features, [1.0] * fc.in_features)))
     whole = not utils.by_steps(vars(args))
-    batches = {"train": FeatureBatches(trained, labels, len(chosen) if whole else args.batch_size,
-                                       device, chosen),
+    batches = {"train": FeatureBatches(trained, labels if kept is chosen else labels[chosen],
+                                       len(kept) if whole else args.batch_size, device, kept),
                "val": FeatureBatches(plain, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
 
@@ -171,18 +175,24 @@ def frozen_task(args, backbone, found, device):
                 lambda: classifier.fold_into(fc), solve)
 
 
-def make_job(args, backbone, task, classes, seen, duplicates):
-    """What the loop needs to know of a task. Args: seen, duplicates: as from count_duplicates."""
+def make_job(args, backbone, task, images, seen, duplicates):
+    """What the loop needs to know of a task. Args: images: training.images.Labelled. seen,
+    duplicates: as from count_duplicates."""
+    classes, (every, _) = images.train.classes, evaluated_every(args, *images.counts)
     criterion, batches, weights = CRITERIA[args.criterion](), task.batches["train"], None
     if args.class_weights == "balanced":
         weights = balanced_weights(batches.labels.cpu().numpy(), len(classes)).to(batches.device)
     trained_by = training_criterion(args.criterion, args.label_smoothing, weights)
     objective = classification(trained_by)
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
+
+    def evaluate(epoch):
+        return ({}, None) if (args.epochs - epoch) % every else task.evaluate(criterion)
+
     return Job(
         network=backbone.model, trained=task.trained, batches=batches, view=task.view,
         amp=task.amp, objective=objective, columns=runs.TRAIN_COLUMNS,
-        names=("train_loss", "train_accuracy"), evaluate=lambda epoch: task.evaluate(criterion),
+        names=("train_loss", "train_accuracy"), evaluate=evaluate,
         chosen_by="val_accuracy", duplicates=duplicates, settle=task.settle,
         solve=task.solve(objective),
         facts={"classes": list(classes), "trained_as": trained_as, "seen": seen})

@@ -118,6 +118,8 @@ ARGUMENTS = {
                        default=0.1),
     "val_seed": _flag("PT", "seed of what is held out",
                       lambda given: bool(given["val_ratio"]), type=_SEED, default=0),
+    "eval_every": _flag("T", "epochs between evaluations, counted back from the last (default: so "
+                        "many that they take a tenth of the time at most)", by_steps, type=_COUNT),
     "feature_views": _flag("T", "augmented views for a frozen backbone; 0: plain",
                            lambda given: given["model_type"] in _FROZEN,
                            type=number(int, 0, 1000), default=0),

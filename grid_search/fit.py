@@ -19,7 +19,7 @@ PRETRAINING_SHARE = 0.5  # of the time
 SIMCLR = {"optimizer": "adam", "lr": 0.0003, "temperature": 0.1, "crop-scale": 0.25,
           "sample-ratio": 1.0}
 TRAINED = {"optimizer": "adam", "lr": 0.001}
-LINEAR = {"optimizer": "adam", "lr": 0.003, "epochs": 50}
+LINEAR = {"optimizer": "lbfgs"}
 IMAGENET_SIZES = {True: 224, False: 64}  # px a side, at least; frozen or not
 
 

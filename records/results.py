@@ -168,10 +168,13 @@ def diverged(row):
 
 def choose_epoch(rows):
     """Of the rows with finite losses the best on validation, of equals the last; without validation
-    the last; None if none."""
+    the last, if possible of those that were tested; None if none."""
     finite = [row for row in rows if not diverged(row)]
     judged = [row for row in finite if written([row], "val_accuracy")]
-    return max(reversed(judged), key=lambda row: row["val_accuracy"]) if judged else (finite or [None])[-1]
+    if judged:
+        return max(reversed(judged), key=lambda row: row["val_accuracy"])
+    tested = [row for row in finite if written([row], "test_accuracy")]
+    return (tested or finite or [None])[-1]
 
 
 def summarise(setting, runs):

@@ -7,7 +7,7 @@ from records.setting import read_config
 
 
 def open_labelled(args, image_size):
-    return SimpleNamespace(digests=dict.fromkeys(("images", "train", "val", "test"), str(image_size)))
+    return SimpleNamespace(counts=(1, 0), digests=dict.fromkeys(("images", "train", "val", "test"), str(image_size)))
 
 
 def open_pretraining(args):

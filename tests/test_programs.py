@@ -9,10 +9,11 @@ import torch
 import pretrain
 import test as test_program
 import train
-from data.datasets import load_split
+from data.datasets import DATASETS, load_split
 from functions import MODEL_TYPES
 from records import checkpoint, runs
 from records.weights import find_backbone
+from self_supervised_pretrained.registry import PRETRAININGS
 from tests.common import cut_off, rows_of
 from tests.common import run as run_there
 from training.command_line import trained_part
@@ -29,7 +30,7 @@ def pretrain_one(root, model_type, *arguments):
                "--image-size", "32", "--stem", "7x7", *arguments)
 
 
-TRAIN = ("--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2")
+TRAIN = ("--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2", "--eval-every", "1")
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_empty_class_folder(image_folder, capsys):
     assert "empty" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("model_type", pretrain.PRETRAININGS)
+@pytest.mark.parametrize("model_type", PRETRAININGS)
 @pytest.mark.parametrize("arguments, message", [
     (["--batch-size", "1"], "SimCLR has no negatives"),
     (["--epochs", "2", "--warmup-epochs", "2.5"], "--warmup-epochs 2.5 is not shorter than --epochs 2")])
@@ -219,7 +220,7 @@ def test_a_single_image(image_folder, capsys):
     for folder in list(train_folder.iterdir()):
         if folder.name != "class0":
             folder.rmdir()
-    for model_type, kind in pretrain.PRETRAININGS.items():
+    for model_type, kind in PRETRAININGS.items():
         assert pretrain_one(image_folder, model_type, "--batch-size", "2") == 1
         error, = capsys.readouterr().err.splitlines()
         few = "1 training images: 2 are needed at least; use more images, or a larger --sample-ratio"
@@ -278,7 +279,7 @@ def test_the_probe_of_the_digits(image_folder, monkeypatch, model_type, classes)
     assert "".join(probed[0].classes) == classes
 
 
-@pytest.mark.parametrize("name", pretrain.DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_no_dataset_is_probed_on_what_labels_train_on(name):
     part = trained_part(name, labels=True)
     assert part == ("pretrain" if name == "digits" else "train")

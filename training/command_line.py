@@ -110,6 +110,18 @@ def warmup_epochs(args):
     return min(WARMUP_EPOCHS, args.epochs / 10)
 
 
+def evaluated_every(args, images, judged):
+    """(epochs between evaluations, those where no flag says it: so many that these take a tenth of
+    the time). To evaluate an image, forward and not backward, takes a third of training on one.
+
+    Args: images: how many are trained on. judged: how many are evaluated.
+    """
+    if not utils.by_steps(vars(args)):
+        return 1, 1  # each of lbfgs's penalties is to choose from
+    usual = min(args.epochs, max(1, -(-3 * judged // max(1, images))))
+    return min(args.eval_every or usual, args.epochs), usual
+
+
 def effective(args, seen):
     """{flag: value} of all that can change a number of a run, as it takes effect: equal where runs
     must be.

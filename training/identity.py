@@ -7,7 +7,7 @@ from conf.methods import ModelType
 from data.datasets import DATASETS
 from records.runs import Identity, readable_name, run_name
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import effective, pretraining_size, usual_settings
+from training.command_line import effective, evaluated_every, pretraining_size, usual_settings
 from training.images import open_labelled, open_pretraining, pretraining_digests
 
 IMAGENET = "imagenet"  # instead of a path to weights
@@ -103,6 +103,8 @@ def of_training(args, start, labelled=None):
     """
     seen = start.seen(args)
     labelled = labelled or open_labelled(args, seen["image_size"])
+    every, usual = evaluated_every(args, *labelled.counts)
+    seen["eval_every"] = None if every == usual else every
     return Identity(effective(args, seen), labelled.digests, start.weights)
 
 

@@ -28,6 +28,11 @@ class Labelled(NamedTuple):
     positions: dict
 
     @property
+    def counts(self):
+        """How many there are to train on, and to choose and to test on."""
+        return len(self.positions["train"]), len(self.positions["val"]) + len(self.test.rows)
+
+    @property
     def digests(self):
         """{part: hex digest}; "images" is what "train" and "val" were drawn from."""
         parts = {part: images_digest(self.train, found) for part, found in self.positions.items()}

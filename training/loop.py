@@ -162,9 +162,9 @@ class Run:
     def _finish_epoch(self, epoch, row, predicted):
         self.epoch, self.progress, self.row = epoch, None, row
         score = row.get(self.job.chosen_by)
-        if score is None or score >= self.best:  # of equals the later: its rate is lower
-            self._unsaved_predictions = predicted if self._first else None
-        if score is not None and score >= self.best:
+        if self._first and predicted is not None and (score is None or score >= self.best):
+            self._unsaved_predictions = predicted
+        if score is not None and score >= self.best:  # of equals the later: its rate is lower
             self.best = score
             self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()

@@ -29,7 +29,8 @@ def correct_of(root):
 
 @pytest.mark.parametrize("val_ratio", ["0.5", "0"])
 def test_they_are_those_of_the_epoch_that_validation_chose(tmp_path, val_ratio):
-    words = [*TRAIN, "--val-ratio", val_ratio, "--scheduler", "constant", "--lr", "0.1", "--epochs", "6"]
+    words = [*TRAIN, "--val-ratio", val_ratio, "--scheduler", "constant", "--lr", "0.1", "--epochs", "6",
+             "--eval-every", "1"]
     assert run(train, tmp_path, *words) == 0
     correct, row = correct_of(tmp_path)
     assert correct.mean() == row["test_accuracy"]
@@ -40,7 +41,7 @@ def test_they_are_those_of_the_epoch_that_validation_chose(tmp_path, val_ratio):
 
 
 def test_a_run_that_is_cut_off_and_goes_on_leaves_the_same(tmp_path, monkeypatch):
-    words = [*TRAIN, "--val-ratio", "0.5", "--epochs", "5"]
+    words = [*TRAIN, "--val-ratio", "0.5", "--epochs", "5", "--eval-every", "1"]
     assert run(train, tmp_path / "whole", *words) == 0
     for epochs, more in ((1, []), (3, ["--resume"])):
         cut_off(monkeypatch, epochs, train, tmp_path / "cut", *words, *more)

@@ -22,7 +22,7 @@ def run(program, root, *arguments):
 
 @pytest.fixture
 def trained(image_folder, narrow):
-    run(train, image_folder, "--model-type", "Supervised", "--epochs", "2")
+    run(train, image_folder, "--model-type", "Supervised", "--epochs", "2", "--eval-every", "1")
     return image_folder
 
 

@@ -31,7 +31,7 @@ OTHERS = {
     "image_size": ("8", "16"), "store_size": ("8", "16"), "mean": ("0.307,0.307,0.307", "0,0,0"),
     "std": ("0.352,0.352,0.352", "1,1,1"), "sample_ratio": ("0.2",), "out_dim": ("64",), "temperature": ("0.1",),
     "crop_scale": ("0.5",), "knn_every": ("1", "2", "9"), "knn_data": ("digits",), "label_ratio": ("0.8",),
-    "val_ratio": ("0.5",), "val_seed": ("1",), "feature_views": ("1",), "seed": ("1",), "amp": ("bf16",),
+    "val_ratio": ("0.5",), "val_seed": ("1",), "feature_views": ("1",), "eval_every": ("1", "2", "9"), "seed": ("1",), "amp": ("bf16",),
     "class_weights": ("balanced",), "feature_scaling": ("none",), "compile": (), "micro_batch_size": ("4", "16", "64"),
 }
 CASES = [(base, name, value) for base, (program, _) in BASES.items() for name, values in OTHERS.items()

@@ -19,6 +19,7 @@ from training.linear import ScaledLinear, statistics
 
 FROZEN = [name for name, kind in MODEL_TYPES.items() if kind.frozen]
 SHORT = ["--epochs", "3", "--val-ratio", "0.2", "--amp", "off"]
+ALL = ["--eval-every", "1"]
 
 
 def features_of(views=1, count=120, width=9, classes=4):
@@ -91,7 +92,7 @@ def linear(image_folder, narrow):
     return image_folder, start
 
 
-@pytest.mark.parametrize("more", [["--batch-size", "7", "--lr", "0.01"], ["--optimizer", "lbfgs"],
+@pytest.mark.parametrize("more", [["--batch-size", "7", "--lr", "0.01", *ALL], ["--optimizer", "lbfgs"],
                                   ["--optimizer", "lbfgs", "--feature-views", "2"],
                                   ["--optimizer", "lbfgs", "--feature-scaling", "none"]], ids=" ".join)
 @pytest.mark.parametrize("model_type", FROZEN[:1])

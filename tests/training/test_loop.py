@@ -27,7 +27,7 @@ from training.optimizers import build_optimizer
 pytestmark = pytest.mark.usefixtures("narrow")
 PRETRAIN = ["--epochs", "2", "--sample-ratio", "1", "--batch-size", "5", "--image-size", "32", "--stem",
             "7x7", "--knn-every", "2", "--warmup-epochs", "0.5"]
-TRAIN = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2"]
+TRAIN = ["--epochs", "2", "--batch-size", "7", "--lr", "0.01", "--val-ratio", "0.2", "--eval-every", "1"]
 
 
 class Killed(BaseException):
