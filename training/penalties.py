@@ -42,7 +42,8 @@ class Path:
         curvature, self.axes = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
         self.inputs = inputs @ self.axes
         share = 1 / classifier.fc.out_features
-        self.curvature = curvature.clamp(min=0) * share * (1 - share)  # of equal probabilities
+        self.slope = share * (1 - share)  # a logit's curvature where all classes are as probable
+        self.curvature = self.slope * curvature.clamp(min=0)
 
     def __call__(self, epoch):
         """Solve for the penalty of an epoch, from 1.
@@ -53,17 +54,18 @@ class Path:
         fc, penalty = self.classifier.fc, self.penalties[epoch - 1]
         units = (self.curvature + penalty).rsqrt()[:, None]
         inner = (self.axes.T @ fc.weight.detach().double().T / units).requires_grad_()
-        bias = fc.bias.detach().double().requires_grad_()
+        offset = (fc.bias.detach().double() * self.slope ** 0.5).requires_grad_()
         found = {}
 
         def closure():
-            weight = (units * inner).detach()
-            loss, correct, gradient = self._gradients(weight, bias)
-            found.update(loss=loss, accuracy=correct / len(self.labels), penalty=penalty)
-            inner.grad = units * (gradient + penalty * weight)
+            weight, bias = (units * inner).detach(), (offset / self.slope ** 0.5).detach()
+            loss, correct, *gradients = self._gradients(weight, bias)
+            found.update(loss=loss, accuracy=float(correct) / len(self.labels), penalty=penalty)
+            inner.grad = units * (gradients[0] + penalty * weight)
+            offset.grad = gradients[1] / self.slope ** 0.5
             return loss + penalty / 2 * weight.square().sum()
 
-        solver = lbfgs([inner, bias], max_iter=MOST_STEPS, tolerance_grad=GRADIENT,
+        solver = lbfgs([inner, offset], max_iter=MOST_STEPS, tolerance_grad=GRADIENT,
                        tolerance_change=CHANGE, history_size=HISTORY, line_search_fn="strong_wolfe")
         solver.step(closure)
         closure()  # of the point that it chose, which need not be the last one that it tried
@@ -72,20 +74,19 @@ class Path:
                            "the backbone are not; try --amp off")
         with torch.no_grad():
             fc.weight.copy_((self.axes @ (units * inner)).T)
-            fc.bias.copy_(bias)
+            fc.bias.copy_(offset / self.slope ** 0.5)
         return {name: float(value) for name, value in found.items()}
 
     def _gradients(self, weight, bias):
-        """Mean loss, number correct and the loss's gradient for `weight` (D, C), that for the bias
-        being left in it."""
+        """Mean loss, number correct, and the loss's gradients for `weight` (D, C) and bias (C,)."""
         loss = correct = 0
-        gradient, bias.grad = torch.zeros_like(weight), torch.zeros_like(bias)
+        gradient, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         for inputs, labels in zip(self.inputs.split(TOGETHER), self.labels.split(TOGETHER)):
-            logits = torch.addmm(bias.detach(), inputs, weight).requires_grad_()
+            logits = torch.addmm(bias, inputs, weight).requires_grad_()
             part, hits = self.measure(logits, labels)
             part = part * (len(labels) / len(self.labels))
             slope, = torch.autograd.grad(part, logits)
             gradient.addmm_(inputs.T, slope)
-            bias.grad += slope.sum(0)
+            of_bias += slope.sum(0)
             loss, correct = loss + part.detach(), correct + hits
-        return loss, correct, gradient
+        return loss, correct, gradient, of_bias
