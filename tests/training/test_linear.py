@@ -72,7 +72,7 @@ def test_the_minima_are_those_of_scikit_learn(monkeypatch, views, balanced):
                                     class_weight="balanced" if balanced else None).fit(scaled, again)
         np.testing.assert_allclose(classifier.fc.weight.detach(), wanted.coef_, rtol=1e-3, atol=3e-3)
         bias = classifier.fc.bias.detach().numpy()
-        np.testing.assert_allclose(bias - bias.mean(), wanted.intercept_ - wanted.intercept_.mean(), atol=1e-3)
+        np.testing.assert_allclose(bias - bias.mean(), wanted.intercept_ - wanted.intercept_.mean(), rtol=1e-3, atol=2e-3)
         assert found["accuracy"] == pytest.approx(wanted.score(scaled, again))
     assert [f"{penalty:g}" for penalty in penalties.penalties(6)] == [
         "1", "0.1", "0.01", "0.001", "0.0001", "1e-05"]
