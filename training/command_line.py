@@ -13,7 +13,7 @@ from self_supervised_pretrained.registry import PRETRAININGS
 HELD_OUT = {name: utils.ARGUMENTS[name].options["default"] for name in ("val_ratio", "val_seed")}
 BY_STEPS = tuple(name for name in utils.ARGUMENTS["optimizer"].options["choices"]
                  if utils.by_steps({"optimizer": name}))
-PENALTIES = 15  # that lbfgs solves for: half a decade apart
+PENALTIES = 11  # that lbfgs solves for: half a decade apart
 WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 
 
