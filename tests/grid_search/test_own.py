@@ -1,0 +1,133 @@
+"""run.sh own: the plan fits pictures and minutes, is kept, and what is finished is not run again."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from PIL import Image
+
+from conf.methods import MODEL_TYPES
+from grid_search.fit import LEAST, MOST, Pictures, batch_for, choose_input, make_plan
+from tests.common import BASH, ROOT, environment, make_venv
+
+METHODS = [name for name, kind in MODEL_TYPES.items() if not kind.imagenet]
+
+
+def steady(rate):
+    return lambda size, stem: rate * (32 / size) ** 2 / (10 if stem == "3x3" else 1)
+
+
+@pytest.mark.parametrize("rate", [30, 1000, 10 ** 5])
+@pytest.mark.parametrize("minutes", [3, 20, 600])
+@pytest.mark.parametrize("pictures", [Pictures(700, 20, 300, 3000), Pictures(64, 2, 16, 0), Pictures(10 ** 5, 100, 30000, 0)])
+def test_a_plan_takes_the_minutes_that_there_are(pictures, minutes, rate):
+    """Or says how many it needs, where they are too few for the least that tells anything."""
+    size, stem = choose_input(40, pictures.train, 60 * minutes, steady(rate))
+    plan = make_plan(pictures, 60 * minutes, size, stem, steady(rate), METHODS)
+    trained = [row for row in plan.trainings if not MODEL_TYPES[row["model-type"]].frozen and row["label-ratio"] == 1]
+    least = plan.pretraining["epochs"] == LEAST["pretraining"] or trained[0]["epochs"] == LEAST["training"]
+    assert plan.seconds <= 60 * minutes * 1.02 or least
+    assert LEAST["pretraining"] <= plan.pretraining["epochs"] <= MOST["pretraining"]
+    if plan.seconds < 60 * minutes * 0.8:  # time is left because nothing would come of more
+        assert plan.pretraining["epochs"] == MOST["pretraining"] or trained[0]["epochs"] == MOST["training"]
+    assert {(row["image-size"], row["stem"]) for row in plan.trainings} == {(size, stem)}, "one network for all"
+
+
+def test_trained_methods_have_as_many_steps_with_few_labels():
+    plan = make_plan(Pictures(700, 20, 300, 3000), 1200, 32, "7x7", steady(1000), METHODS)
+    steps = {row["epochs"] * (round(700 * row["label-ratio"]) // row["batch-size"]) for row in plan.trainings
+             if "epochs" in row}
+    assert len({row["label-ratio"] for row in plan.trainings}) == 2 and max(steps) <= 1.02 * min(steps)
+
+
+@pytest.mark.parametrize("classes, wanted", [(35, {0.1, 1.0}), (36, {1.0})])
+def test_few_labels_are_left_out_where_there_are_too_few(classes, wanted):
+    plan = make_plan(Pictures(700, classes, 300, 0), 1200, 32, "7x7", steady(1000), METHODS)
+    assert {row["label-ratio"] for row in plan.trainings} == wanted
+
+
+def test_more_time_or_a_faster_machine_sees_more_detail():
+    seen = [choose_input(224, 4000, seconds, steady(rate)) for rate, seconds in ((10, 60), (300, 1200), (10 ** 4, 1200),
+                                                                                  (10 ** 6, 1200))]
+    sizes = [size for size, _ in seen]
+    assert sizes == sorted(sizes) and sizes[0] == 32 and sizes[-1] == 224
+    assert choose_input(30, 4000, 1200, steady(10 ** 6)) == (32, "3x3"), "no more than the pictures have"
+    assert seen[0] == (32, "7x7"), "the fastest there is"
+
+
+def test_batches_suit_the_images():
+    assert [batch_for(images, 128) for images in (5, 16, 40, 700, 10 ** 6)] == [5, 16, 16, 32, 128]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for folder, count in (("pets/cat", 24), ("pets/dog", 24), ("more", 9)):
+        (tmp_path / folder).mkdir(parents=True)
+        for k in range(count):
+            colour = (5 * k, 200 * (folder[-1] == "t"), 200 * (folder[-1] == "g"))
+            Image.new("RGB", (40, 36), colour).save(tmp_path / folder / f"{k}.png")
+    return tmp_path
+
+
+def planned(folder, *words):
+    """(lines for the shell, what is said, status) of a command line."""
+    code = "from grid_search.own import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, folder, "pets", *words], cwd=ROOT, check=False,
+                          capture_output=True, text=True, env=environment(TORCH_HOME=str(folder / "nothing")))
+    return done.stdout.splitlines(), done.stderr, done.returncode
+
+
+def test_the_plan_is_kept_until_something_else_is_asked_for(pictures):
+    words = ["--unlabelled", "more", "--output-dir", "out"]
+    lines, said, status = planned(pictures, *words)
+    assert status == 0, said
+    assert "left out: SupervisedPretrained and SupervisedPretrainedFinetune: ImageNet weights are not at" in said
+    assert "34 labelled pictures of 2 classes to train on" in said and "9 without labels; shorter sides about 36 px" in said
+    assert "expected time: " in said and "(asked for: 20)" in said
+    assert lines[0].startswith("python pretrain.py") and f"--unlabelled {pictures / 'more'}" in lines[0]
+    assert lines[-1] == f"python report.py --data folder --res {pictures / 'out' / 'res'}"
+    assert len(lines) == 2 + 3 * len(METHODS) and "too few labels for runs with 0.1 of them" in said
+
+    plan = pictures / "out" / "plan.yml"
+    found = yaml.safe_load(plan.read_text())
+    found["pretraining"]["epochs"] = 7  # somebody edits it
+    plan.write_text(yaml.safe_dump(found))
+    lines, said, _ = planned(pictures, *words)
+    assert "--epochs 7 " in lines[0] and "goes on" in said
+    lines, said, _ = planned(pictures, *words, "--minutes", "2")
+    assert "--epochs 7 " not in lines[0] and "(asked for: 2)" in said
+
+
+@pytest.mark.parametrize("words, status, message", [
+    (["--epochs", "3"], 2, "--epochs: run.sh own decides that itself"), (["--minutes", "0"], 2, "--minutes"),
+    (["--unlabelled", "nowhere"], 1, "nowhere"), (["--device", "cuda:9"], 1, "--device cuda:9 is not there"),
+    (["--data", "digits"], 2, "--data")])
+def test_wrong_input_is_one_line(pictures, words, status, message):
+    lines, said, found = planned(pictures, "--output-dir", "out", *words)
+    *_, last = said.splitlines()
+    assert (found, lines) == (status, []) and last.startswith("error: ") and message in last
+    assert not (pictures / "out").exists()
+
+
+def test_no_folder_at_all(tmp_path):
+    lines, said, status = planned(tmp_path)
+    assert status == 1 and lines == [] and said.splitlines()[-1].startswith("error: ") and "pets" in said
+
+
+@pytest.mark.soak
+def test_all_of_it_twice(pictures):
+    """With the real programs: the second time nothing is run but the report."""
+    make_venv(pictures / "venv", 'echo "started $*"; exec "$real" "$@"', unless="- | -*")
+
+    def start():
+        done = subprocess.run([BASH, str(ROOT / "run.sh"), "own", "pets", "--unlabelled", "more", "--minutes", "1",
+                               "--output-dir", "out"], cwd=pictures, capture_output=True, text=True, check=False,
+                              env=environment(VENV=str(pictures / "venv"), TORCH_HOME=str(pictures / "nothing")))
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if line.startswith("started")], done.stdout
+
+    commands, out = start()
+    assert len(commands) > 12 and "## In words" in out
+    commands, out = start()
+    assert len(commands) == 1 and "report.py" in commands[0] and "## In words" in out
