@@ -108,15 +108,17 @@ class Diverged(ValueError):
     """The loss or the weights are not finite."""
 
 
-def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed, epoch, amp="off",
-                    scaler=None, progress=None, after_step=None):
+def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed, epoch, size=None,
+                    amp="off", scaler=None, progress=None, after_step=None):
     """Train one epoch, or the rest of one.
 
     Args:
         batches: as data.dataloader.Batches. objective: gradients.Objective.
         rate: step of this epoch, from 0 -> learning rate.
         view: (uint8 images (B, H, H, 3), generator or None for the plain images, distributed.Share
-            or None) -> network input; None for batches that are its input.
+            or None, px a side or None for the usual) -> network input; None for batches that are
+            its input.
+        size: as `rate`, px a side of the views; None for the usual.
         epoch: from 1; (seed, epoch, step) decide order and augmentation.
         scaler: torch.amp.GradScaler, for fp16. progress: where to go on in the epoch; brought up
             to date with each step. after_step: called with it after each step; may raise to stop.
@@ -131,7 +133,8 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
             group["lr"] = rate(progress.step)
         inputs, share = images, batches.share(progress.step)
         if view is not None:
-            inputs = view(images, generator(seed, epoch, progress.step), share)
+            inputs = view(images, generator(seed, epoch, progress.step), share,
+                          size(progress.step) if size else None)
         optimizer.zero_grad()
         loss, correct = backward(network, inputs, labels, objective, share,
                                  lambda: autocast(device, amp), scale)
@@ -246,8 +249,8 @@ def labelled_view(size, mean, std):
     """
     statistics = {"mean": mean, "std": std}
 
-    def view(images, random, share=None):
+    def view(images, random, share=None, now=None):
         if random is None:
-            return augment.resize(images, size, **statistics)
-        return augment.crop_flip(images, size, random, share=share, **statistics)
+            return augment.resize(images, now or size, **statistics)
+        return augment.crop_flip(images, now or size, random, share=share, **statistics)
     return view

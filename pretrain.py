@@ -13,7 +13,7 @@ from records.checkpoint import tensors_digest
 from records.runs import PRETRAIN_COLUMNS
 from records.weights import load_backbone, without_head
 from self_supervised_pretrained.registry import PRETRAININGS
-from training.command_line import check_batch_size, parse_pretrain
+from training.command_line import check_batch_size, check_start_size, growing_sizes, parse_pretrain
 from training.copies import learned_from
 from training.features import knn_probe, rank_probe
 from training.identity import name_of, of_pretraining, pretraining_start, weights_behind
@@ -30,7 +30,9 @@ def main(argv=None):
     device = utils.open_device(args.device)
     distributed.join(device)
     kind, weights = PRETRAININGS[args.model_type], weights_behind(args)
-    start, split = pretraining_start(args, weights), open_pretraining(args)
+    start = pretraining_start(args, weights)
+    check_start_size(args, start.seen(args))
+    split = open_pretraining(args)
     identity = of_pretraining(args, start, split)
     place = claim(args, identity, name_of(args, identity, start.usual), pretraining=True)
     if place is None:
@@ -64,8 +66,8 @@ def make_job(args, method, network, view, split, device, probe, weights):
     statistics = {name: view[name] for name in ("mean", "std")}
     augmentation = getattr(augment, method.VIEW)
 
-    def views(images, random, share=None):
-        return augmentation(images, view["image_size"], random, crop_scale=args.crop_scale,
+    def views(images, random, share=None, size=None):
+        return augmentation(images, size or view["image_size"], random, crop_scale=args.crop_scale,
                             share=share, **statistics)
 
     def evaluate(epoch):
@@ -83,6 +85,7 @@ def make_job(args, method, network, view, split, device, probe, weights):
         amp=utils.choose_amp(args.amp, device),
         facts={"classes": list(split.classes), "trained_as": trained_as,
                "seen": learned_from(seen(split, split.rows), weights)},
+        sizes=growing_sizes(args.start_size, view["image_size"]),
         duplicates={})
 
 

@@ -21,7 +21,8 @@ from records.results import SHARES
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from supervised_pretrained.start import read_weights
-from training.command_line import check_batch_size, evaluated_every, parse_train, trains_batch_norm
+from training.command_line import (check_batch_size, check_start_size, evaluated_every, growing_sizes,
+                                   parse_train, trains_batch_norm)
 from training.copies import count_duplicates
 from training.features import extract_features, kept_features
 from training.identity import name_of, of_training, start_of
@@ -43,6 +44,7 @@ def main(argv=None):
     args.pretrained_model_path = path = find_pretrained(args, kind)  # for config.yml
     weights = read_weights(kind, args.arch, DATASETS[args.data], path, args.image_size, args.stem,
                            args.mean, args.std)
+    check_start_size(args, {"image_size": weights.image_size, "stem": weights.trained_as["stem"]})
     images = open_labelled(args, weights.image_size)
     if args.val_ratio or images.train.val is not None:
         say_unchosen(images.train.classes, images.train.labels[images.train.rows[
@@ -195,6 +197,7 @@ def make_job(args, backbone, task, images, seen, duplicates):
         names=("train_loss", "train_accuracy"), evaluate=evaluate,
         chosen_by="val_accuracy", duplicates=duplicates, settle=task.settle,
         solve=task.solve(objective),
+        sizes=growing_sizes(args.start_size, backbone.image_size),
         facts={"classes": list(classes), "trained_as": trained_as, "seen": seen})
 
 

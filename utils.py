@@ -93,6 +93,10 @@ ARGUMENTS = {
                   "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
                         type=number(int, *settings.IMAGE_SIZES)),
+    "start_size": _flag("PT", "px a side to begin with, growing to the network's input in equal "
+                        "parts of the run (default: its input from the beginning)",
+                        lambda given: given["model_type"] not in _FROZEN,
+                        type=number(int, *settings.IMAGE_SIZES)),
     "store_size": _flag("P", "px a side of the stored images that crops are cut from (default: the "
                         "network's input)", type=number(int, *settings.IMAGE_SIZES)),
     "pretrained_model_path": _flag("PT", "weights to start from (default: train.py: the newest "

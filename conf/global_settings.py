@@ -7,6 +7,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_WEIGHTS_SIZE = 224  # px a side
 
 IMAGE_SIZES = 8, 1024  # px a side of a network's input, least and most
+STEM_STRIDES = {"3x3": 8, "7x7": 32}  # px of the input to one of the last stage
 # Of the input's mean and standard deviation, pixels in [0, 1]: some networks take 0..255, whose
 # deviation is 1/255 there; beyond a thousand float32 has no digits left for the image.
 LEAST_STD, MOST_INPUT = 0.001, 1000

@@ -9,12 +9,12 @@ from typing import NamedTuple, Optional
 from conf import global_settings as settings
 from records.files import whole
 
-TRAIN_COLUMNS = ("epoch", "learning_rate", "penalty", "train_loss", "train_accuracy", "val_loss",
-                 "val_accuracy", "val_balanced_accuracy", "test_loss", "test_accuracy",
-                 "test_top5_accuracy", "test_balanced_accuracy", "test_macro_f1",
+TRAIN_COLUMNS = ("epoch", "image_size", "learning_rate", "penalty", "train_loss",
+                 "train_accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy", "test_loss",
+                 "test_accuracy", "test_top5_accuracy", "test_balanced_accuracy", "test_macro_f1",
                  "images_per_second", "seconds")
-PRETRAIN_COLUMNS = ("epoch", "learning_rate", "loss", "contrast_accuracy", "knn_accuracy",
-                    "rankme", "images_per_second", "seconds")
+PRETRAIN_COLUMNS = ("epoch", "image_size", "learning_rate", "loss", "contrast_accuracy",
+                    "knn_accuracy", "rankme", "images_per_second", "seconds")
 NAME_LENGTH = 90  # about so many signs of a name spell settings out; the digest tells the rest
 IN_NAME = ("model_type", "data", "optimizer", "lr", "batch_size", "sample_ratio", "label_ratio",
            "seed")  # settings that have a place of their own in a name, or in its folder's

@@ -57,6 +57,9 @@ def parse_train(argv):
         able = ", ".join(name for name, kind in MODEL_TYPES.items() if kind.pretraining)
         parser.error(f"--pretrained-model-path: {args.model_type} starts from no weights; these "
                      f"methods do: {able}")
+    if args.start_size and MODEL_TYPES[args.model_type].frozen:
+        parser.error(f"--start-size: {args.model_type} trains a classifier on features alone, "
+                     "which are of one size")
     if args.label_smoothing and args.criterion != "CrossEntropyLoss":
         parser.error(f"--label-smoothing is for CrossEntropyLoss, not {args.criterion}")
     return args
@@ -96,6 +99,30 @@ def pretraining_size(args):
     return args.image_size or DATASETS[args.data].image_size
 
 
+def check_start_size(args, seen):
+    """Raises: ValueError for a --start-size that does not fit. Args: seen: dict of image_size (px a
+    side) and stem of the network's input."""
+    size, stem, least = seen["image_size"], seen["stem"], settings.STEM_STRIDES[seen["stem"]]
+    if args.start_size and args.start_size > size:
+        raise ValueError(f"--start-size {args.start_size} is more than the {size} px that the "
+                         "network sees in the end; use less, or a larger --image-size")
+    if args.start_size and args.start_size < min(least, size):
+        raise ValueError(f"--start-size {args.start_size} leaves the last stage of a {stem} stem's "
+                         f"network less than a pixel; use {min(least, size)} or more, or --stem 3x3")
+
+
+def growing_sizes(start, size):
+    """Px a side, one after the other for an equal number of steps each: in the middle half way,
+    a multiple of 8 where there is one between, else of 4, so that no size is a slow one."""
+    if start in (None, size):
+        return [size]
+    for step in (8, 4):
+        middle = step * round((start + size) / 2 / step)
+        if start < middle < size:
+            return [start, middle, size]
+    return [start, size]
+
+
 def peak_rate(args):
     """The learning rate for a batch, from one for BASE_BATCH images where --lr-scaling asks for it:
     linear (Goyal et al. 2017, section 2.1) or sqrt (Krizhevsky 2014, section 5)."""
@@ -129,6 +156,8 @@ def effective(args, seen):
     Args: seen: flags of the network's input, which --image-size and the like set or the weights.
     """
     given = {**vars(args), **seen, "lr": peak_rate(args), "warmup_epochs": warmup_epochs(args)}
+    if args.start_size == seen["image_size"]:
+        given["start_size"] = None
     if args.micro_batch_size and args.micro_batch_size >= args.batch_size:
         given["micro_batch_size"] = None  # the whole batch
     kind = PRETRAININGS.get(args.model_type)

@@ -33,9 +33,9 @@ class Job(NamedTuple):
     accuracy or None. evaluate: epoch -> (dict of further columns, predicted class of every test
     image or None). chosen_by: column whose highest value makes best.pth and predictions.npy, "" for
     none. facts: what else a checkpoint says. duplicates: as of provenance.write_config. amp: as in
-    functions.autocast. settle: brings into `network` what `trained`, where that is no part of it,
-    has learnt. solve: epoch -> dict of loss, accuracy and further columns, in place of steps with
-    batches.
+    functions.autocast. sizes: px a side of the views, one after the other. settle: brings into
+    `network` what `trained`, where that is no part of it, has learnt. solve: epoch -> dict of loss,
+    accuracy and further columns, in place of steps with batches.
     """
 
     network: torch.nn.Module
@@ -50,6 +50,7 @@ class Job(NamedTuple):
     facts: dict
     duplicates: dict
     amp: str
+    sizes: list
     settle: Callable = lambda: None
     solve: Optional[Callable] = None
 
@@ -124,10 +125,17 @@ class Run:
         return lambda step: learning_rate(done + step, total, self.peak, warmup, args.scheduler,
                                           args.milestones)
 
+    def size(self, epoch):
+        """Px a side of the views by step of an epoch: of each size for an equal part of the run."""
+        sizes, done, total = self.job.sizes, (epoch - 1) * self.steps, self.args.epochs * self.steps
+        return lambda step: sizes[(done + step) * len(sizes) // total]
+
     def _train_epoch(self, epoch):
         job, rate, started = self.job, self.rate(epoch), time.perf_counter()
         skipped = self.progress.step if self.progress else 0
-        row = {"epoch": epoch}
+        row, size = {"epoch": epoch}, self.size(epoch)
+        if len(job.sizes) > 1:
+            row["image_size"] = size(self.steps - 1)
         if not job.solve:
             row["learning_rate"] = rate(self.steps - 1)
         with tqdm(total=self.steps, initial=skipped, desc=f"epoch {epoch}", leave=False,
@@ -139,7 +147,7 @@ class Run:
             try:
                 result = job.solve(epoch) if job.solve else train_one_epoch(
                     self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
-                    seed=self.args.seed, epoch=epoch, amp=job.amp, scaler=self.scaler,
+                    seed=self.args.seed, epoch=epoch, size=size, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
                 seconds = time.perf_counter() - started
                 scores, predicted = job.evaluate(epoch)
