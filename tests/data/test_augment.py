@@ -236,7 +236,7 @@ def test_wrong_arguments_are_named(images, arguments, message):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("function", RANDOM)
 def test_never_waits_for_the_gpu(function):
-    images, draws = some_images(8, 32).cuda(), torch.Generator("cuda").manual_seed(0)
+    images, draws = some_images(8, 32).cuda(), torch.Generator().manual_seed(0)
     function(images, 48, draws, **NORMALISE)
     torch.cuda.set_sync_debug_mode("error")
     try:
