@@ -8,6 +8,7 @@ from conf.methods import MODEL_TYPES
 SEEDS = 3
 FEW = 0.1  # of the labels, besides all of them
 LEAST_A_CLASS = 2  # labelled pictures, on average, for a share of the labels to be worth a run
+MOST_BATCH = 128
 SIZES = 224, 160, 128, 96, 64, 48, 32  # px a side
 WANTED = 100  # epochs of pre-training; where there is no time for them, smaller pictures pay more
 MOST = {"pretraining": 800, "training": 200}  # epochs; with few labels, as many steps
@@ -46,13 +47,13 @@ class Plan(NamedTuple):
 def choose_input(side, images, seconds, speed):
     """What the networks see: the most detail that WANTED epochs of pre-training have time for.
 
-    Args: side: of the pictures, px. images: to pre-train on. speed: (size, stem) -> images/s of a
-        training step. Returns: (px a side, stem).
+    Args: side: of the pictures, px. images: to pre-train on. speed: (size, stem, batch size) ->
+        images/s of a training step. Returns: (px a side, stem).
     """
     sizes = [size for size in SIZES if size <= max(side, SIZES[-1])]
     able = [*((size, "7x7") for size in sizes[:-1]), (SIZES[-1], "3x3")]
     for size, stem in able:
-        if WANTED * images * VIEWS / speed(size, stem) <= PRETRAINING_SHARE * seconds:
+        if WANTED * images * VIEWS / speed(size, stem, MOST_BATCH) <= PRETRAINING_SHARE * seconds:
             return size, stem
     return SIZES[-1], "7x7"
 
@@ -75,14 +76,15 @@ def make_plan(pictures, seconds, size, stem, speed, methods):
     left = max(0.0, seconds - spent)
 
     images = pictures.train + pictures.unlabelled
-    second = VIEWS / speed(size, stem)
+    batch = batch_for(images, MOST_BATCH)
+    second = VIEWS / speed(size, stem, batch)
     epochs = _within(left * PRETRAINING_SHARE / (images * second), "pretraining")
-    pretraining = {**SIMCLR, **seen, "batch-size": batch_for(images, 128), "epochs": epochs}
+    pretraining = {**SIMCLR, **seen, "batch-size": batch, "epochs": epochs}
     before = epochs * images * second
 
     counts = {share: max(pictures.classes, round(share * pictures.train)) for share in shares}
-    batches = {share: batch_for(count, 128) for share, count in counts.items()}
-    step = sum(batches[share] / speed(*_input_of(name, size, stem)) * JUDGING
+    batches = {share: batch_for(count, MOST_BATCH) for share, count in counts.items()}
+    step = sum(batches[share] / speed(*_input_of(name, size, stem), batches[share]) * JUDGING
                for name in trained for share in shares)
     per_epoch = max(1, counts[1.0] // batches[1.0])
     epochs = _within((left - before) / (SEEDS * step * per_epoch), "training")

@@ -33,7 +33,7 @@ from training.images import open_labelled, open_pretraining
 PLAN = "plan.yml"
 MINUTES = {"cpu": 20.0, "cuda": 60.0}
 LOOKED_AT = 200  # pictures, for their size
-MEASURED_BATCH = 64
+SPENT = 0.85  # of the minutes are planned: a loop is a little slower than its steps
 TAKEN = set(utils.flags(lambda flag: "grids" in flag.shared)) - {"data_dir"}  # options of all programs
 
 
@@ -139,10 +139,10 @@ def plan_for(own, args):
         return known
 
     @lru_cache(maxsize=None)
-    def speed(size, stem):
-        return images_per_second(args.arch, size, stem, MEASURED_BATCH, device, amp)
+    def speed(size, stem, batch_size):
+        return images_per_second(args.arch, size, stem, batch_size, device, amp)
 
-    seconds = 60 * own.minutes
+    seconds = 60 * own.minutes * SPENT
     size, stem = choose_input(side, most, seconds, speed)
     pictures = count(own, args, size)
     plan = make_plan(pictures, seconds, size, stem, speed, methods)

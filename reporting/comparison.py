@@ -58,14 +58,14 @@ class Comparison(NamedTuple):
 
 
 def compare(results):
-    """A Comparison for each dataset and label ratio. Args: results: of trainings and, where their
+    """A Comparison for each dataset and label ratio, all labels first. Args: results: of trainings and, where their
     minutes shall count, of pre-trainings."""
     tasks, seconds = {}, pretraining_seconds(results)
     for result in results:
         if not result.setting.pretraining:
             tasks.setdefault((result.setting.data, result.setting.labels), []).append(result)
     found = {task: [method_of(best, seconds) for best in bests(group)]
-             for task, group in sorted(tasks.items())}
+             for task, group in sorted(tasks.items(), key=lambda item: (item[0][0], -item[0][1]))}
     return [_comparison(*task, methods, _curves(found, task[0])) for task, methods in found.items()]
 
 

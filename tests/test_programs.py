@@ -72,7 +72,7 @@ def test_method_end_to_end(pretrained, capsys, model_type):
     first, untimed = rows_of(log), rows_of(log, timed=False)
     assert [row["epoch"] for row in first] == ["1", "2"]
     assert tuple(first[0]) == runs.TRAIN_COLUMNS
-    assert [name for name, cell in first[-1].items() if not cell] == ["penalty"]
+    assert [name for name, cell in first[-1].items() if not cell] == ["image_size", "penalty"]
 
     best = max(reversed(first), key=lambda row: float(row["val_accuracy"]))
     capsys.readouterr()

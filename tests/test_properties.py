@@ -20,7 +20,7 @@ NAME = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
 NUMBER = st.floats(0, allow_infinity=False) | st.just("")
 SHARE = st.floats(0, 1) | st.just("")
 ROWS = st.lists(st.fixed_dictionaries({
-    name: SHARE if name.endswith("accuracy") else NUMBER for name in runs.TRAIN_COLUMNS if name != "epoch"}),
+    name: SHARE if name.endswith(results.SHARES) else NUMBER for name in runs.TRAIN_COLUMNS if name != "epoch"}),
     min_size=1, max_size=5)
 
 
@@ -65,7 +65,7 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
 
 NUMBERS = utils.flags(lambda flag: "number" in getattr(flag.options.get("type"), "__qualname__", ""))
 WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "store_size", "knn_every", "feature_views", "seed", "micro_batch_size",
-         "workers", "max_bad_images", "val_seed", "max_duplicates")
+         "workers", "max_bad_images", "val_seed", "max_duplicates", "eval_every", "start_size")
 
 
 def parsed(name, text):

@@ -88,7 +88,7 @@ def test_classes_are_compared_by_name(image_folder, capsys):
 
 
 def test_what_is_tested_is_the_epoch_that_validation_chose(image_folder, capsys):
-    arguments = [*TRAIN, "--epochs", "4", "--val-ratio", "0.4", "--scheduler", "constant"]
+    arguments = [*TRAIN, "--epochs", "4", "--val-ratio", "0.4", "--scheduler", "constant", "--eval-every", "1"]
     assert run(train, image_folder, *arguments) == 0
     with open(next(image_folder.glob("res/*.csv")), newline="") as file:
         best = max(csv.DictReader(file), key=lambda row: float(row["val_accuracy"]))

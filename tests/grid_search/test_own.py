@@ -15,7 +15,7 @@ METHODS = [name for name, kind in MODEL_TYPES.items() if not kind.imagenet]
 
 
 def steady(rate):
-    return lambda size, stem: rate * (32 / size) ** 2 / (10 if stem == "3x3" else 1)
+    return lambda size, stem, batch_size: rate * (32 / size) ** 2 / (10 if stem == "3x3" else 1)
 
 
 @pytest.mark.parametrize("rate", [30, 1000, 10 ** 5])

@@ -52,7 +52,7 @@ def test_curves_images_text_and_settings(trained):
     with open(log, newline="") as file:
         rows = list(csv.DictReader(file))
     tags = events.Tags()
-    for name in set(runs.TRAIN_COLUMNS) - {"epoch", "penalty"}:
+    for name in set(runs.TRAIN_COLUMNS) - {"image_size", "epoch", "penalty"}:
         assert [event.value for event in events.Scalars(name)] == pytest.approx([float(row[name]) for row in rows])
     assert "confusion_matrix" in tags["images"]
     wrong = float(rows[-1]["test_accuracy"]) < 1
