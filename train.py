@@ -29,7 +29,7 @@ from training.identity import name_of, of_training, start_of
 from training.images import open_labelled, say_unchosen
 from training.linear import ScaledLinear, statistics
 from training.loop import Job, Run
-from training.penalties import Path
+from training.penalties import PenaltyPath
 from training.places import claim
 
 PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's projector; px a side
@@ -170,7 +170,7 @@ def frozen_task(args, backbone, found, device):
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
 
     def solve(objective):
-        return Path(classifier, batches["train"], objective, args.epochs) if whole else None
+        return PenaltyPath(classifier, batches["train"], objective, args.epochs) if whole else None
 
     return Task(classifier, fc, batches, None, "off",
                 lambda positions: torch.from_numpy(tested[0][positions]),

@@ -67,7 +67,7 @@ def test_run_sh_killed_goes_on_to_the_same_table(tmp_path, stubbed):
     variables = {"VENV": str(tmp_path / "venv")}
     assert start_and_kill(command("whole"), LONGEST, **variables)
     until_finished(lambda _: command("killed"), 6, 0, **variables)
-    assert table("killed") == table("whole") and len(table("whole")) == 7
+    assert table("killed") == table("whole") and len(table("whole")) == 8
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="torchrun's children are found in /proc")

@@ -118,4 +118,5 @@ def test_the_demo_table_is_what_its_csvs_hold():
                     ("supervised, linear", found.pop(("SupervisedPretrained", 10))),
                     ("supervised, finetune", found.pop(("SupervisedPretrainedFinetune", 10))),
                     ("from scratch", found.pop(("Supervised", 10))),
+                    ("untrained backbone, linear", found.pop(("Untrained", 10))),
                     ("from scratch, 120 steps at a rate of 0.003", found.pop(("Supervised", 40)))] and not found

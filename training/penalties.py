@@ -21,7 +21,7 @@ def penalties(count):
     return [float(f"{penalty:.6g}") for penalty in np.geomspace(HIGHEST, LOWEST, count)]
 
 
-class Path:
+class PenaltyPath:
     """The minima, penalty by penalty, of mean loss + penalty / 2 * |W|^2, the bias b being free:
     what scikit-learn's LogisticRegression finds with C = 1 / (penalty * N) on N rows.
 

@@ -66,7 +66,7 @@ def test_the_minima_are_those_of_scikit_learn(monkeypatch, views, balanced):
     weights = balanced_weights(labels[rows], 4) if balanced else None
     objective = classification(training_criterion("CrossEntropyLoss", weights=weights))
     classifier = ScaledLinear(torch.nn.Linear(9, 4), *statistics(features, rows))
-    path = penalties.Path(classifier, batches, objective, 4)
+    path = penalties.PenaltyPath(classifier, batches, objective, 4)
     for epoch in range(1, 5):
         found = path(epoch)
         wanted = LogisticRegression(C=1 / (found["penalty"] * len(again)), tol=1e-9, max_iter=10 ** 5,
@@ -87,7 +87,7 @@ def test_where_it_ends_the_objective_is_at_its_minimum(monkeypatch):
         monkeypatch.setattr(penalties, "GRADIENT", gradient)
         torch.manual_seed(seed)
         classifier = ScaledLinear(torch.nn.Linear(9, 4), *statistics(features, rows))
-        path = penalties.Path(classifier, FeatureBatches(features, labels, 120, "cpu", rows),
+        path = penalties.PenaltyPath(classifier, FeatureBatches(features, labels, 120, "cpu", rows),
                               classification(training_criterion("CrossEntropyLoss")), 4)
         rest = [(path(epoch), classifier.fc.weight.detach().double().square().sum()) for epoch in range(1, 5)]
         found.append([row["loss"] + row["penalty"] / 2 * float(square) for row, square in rest])
