@@ -55,12 +55,12 @@ def commands_of_the_demo(cwd, *options, code=ROOT, **variables):
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
-def test_run_sh_starts_seven_runs_and_a_report_from_anywhere(tmp_path, stubbed):
+def test_run_sh_starts_all_runs_and_a_report_from_anywhere(tmp_path, stubbed):
     """No options: the repository's folders, in which the programs run. VENV, like any path, is relative to where one is."""
     make_venv(tmp_path / "a venv", 'printf "%q " "$PWD" "$@"; echo', unless="-*")
     commands = commands_of_the_demo(tmp_path, code=stubbed, CDPATH=str(stubbed.parent))
     assert {words.pop(0) for words in commands} == {str(stubbed)}
-    assert [words[0] for words in commands] == ["pretrain.py"] * 2 + ["train.py"] * 5 + ["report.py"]
+    assert [words[0] for words in commands] == ["pretrain.py"] * 2 + ["train.py"] * 6 + ["report.py"]
     assert not any("dir" in word for words in commands for word in words) and commands[-1][-1] == "res"
 
 
