@@ -16,7 +16,7 @@ LEAST = {"pretraining": 10, "training": 10}
 START = 8  # seconds that a program takes before and after it trains
 VIEWS = 2.2  # of an image of which SimCLR sees two, and makes them
 JUDGING = 1.1  # of an epoch: to evaluate takes a tenth of the time, at most
-PRETRAINING_SHARE = 0.6  # of the time
+PRETRAINING_SHARE = 0.45  # of the time
 SIMCLR = {"optimizer": "adam", "lr": 0.0003, "temperature": 0.1, "crop-scale": 0.25,
           "sample-ratio": 1.0}
 TRAINED = {"optimizer": "adam", "lr": 0.001}
