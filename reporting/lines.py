@@ -154,7 +154,8 @@ def draw_curves(results, title):
         axes.fill_between(epochs, [m - d for m, d in zip(means, deviations)],
                           [m + d for m, d in zip(means, deviations)],
                           color=look.colour, alpha=0.2, linewidth=0)
-    axes.set(xlabel="Epoch", ylabel=f"{word} accuracy (fraction)")
+    solved = any(result.setting.optimizer == "lbfgs" for result in best)
+    axes.set(xlabel="Epoch" + " (of lbfgs: penalty)" * solved, ylabel=f"{word} accuracy (fraction)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside lower center", ncols=2,
                   title=footnote(best, "bands"))
