@@ -171,6 +171,16 @@ def leftovers(root, stores):
     return apart
 
 
+def check_apart(root, folder):
+    """Raises: ValueError for a folder of pictures without labels that has some of the others, too:
+    it would pass for a class of theirs."""
+    one, other = (os.path.join(os.path.realpath(path), "") for path in (root, folder))
+    if one.startswith(other) or other.startswith(one):
+        raise ValueError(printable(
+            f"--unlabelled {folder} and the pictures in {root} lie in one another; move it out, or "
+            f"call it {Path(root) / UNLABELLED[1]}, which is read by itself"))
+
+
 def unlabelled_folders(root):
     """The folders of pictures without labels beside the classes."""
     names = class_folders(root) if os.path.isdir(root) else []

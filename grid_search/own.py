@@ -18,14 +18,14 @@ import utils
 from conf.methods import MODEL_TYPES
 from conf.values import MANY, number, path
 from data.datasets import open_source
-from data.own import pile, stores_of
+from data.own import check_apart, pile, stores_of
 from grid_search.all_methods import commands
 from grid_search.cells import Cell, words_of
 from grid_search.fit import FEW, Pictures, choose_input, make_plan
 from grid_search.speed import images_per_second
 from records.files import whole
 from records.names import printable
-from records.setting import read_config
+from records.setting import is_count, read_config
 from supervised_pretrained.imagenet import imagenet_weights
 from training.command_line import parse_pretrain, parse_train
 from training.images import open_labelled, open_pretraining
@@ -58,14 +58,34 @@ def parse(argv, caller):
     sys.argv[0] = "run.sh"  # argparse names it in its errors
     args = parse_train(["--model-type", "Supervised", "--data", "folder", *options])
     args.data_dir = own.folder
-    if args.output_dir == Path("."):
+    if "--output-dir" not in {word.split("=")[0].replace("_", "-") for word in options}:
         args.output_dir = Path("own", own.folder.name)
     for name in ("store_dir", "output_dir", "split"):
         value = getattr(args, name)
         if value is not None and Path.cwd() != Path(caller):
             setattr(args, name, Path(caller, value))
     own.minutes = own.minutes or MINUTES[args.device.split(":")[0]]
+    _check_places(own, args.output_dir.resolve())
     return own, args
+
+
+def _check_places(own, output):
+    """Raises: ValueError for folders that cannot be worked with, before any work."""
+    inputs = [own.folder, *([own.unlabelled] if own.unlabelled else [])]
+    for place in (*inputs, output):
+        if not str(place).isprintable():
+            raise ValueError(f"{printable(place)}: a name that no line of a shell can hold; rename "
+                             "it, or for results name another --output-dir")
+    if own.unlabelled:
+        check_apart(own.folder, own.unlabelled)
+    for place in inputs:
+        if not place.is_dir():
+            raise ValueError(f"{place}: there is no such folder")
+        if place == output or place in output.parents:
+            raise ValueError(f"results in {output} would lie among the pictures in {place}; name a "
+                             "folder elsewhere with --output-dir")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output}: a file; --output-dir names a folder")
 
 
 def _usage(message):
@@ -90,9 +110,8 @@ def side_of(own, args):
     return int(np.median(sides)), sum(len(source.labels) for source in sources)
 
 
-def count(own, args, size):
-    """Open the pictures at a size. Returns: Pictures."""
-    found = open_labelled(args, size)
+def count(own, args, size, found):
+    """Open all pictures at a size. Args: found: training.images.Labelled. Returns: Pictures."""
     train, val = (len(found.positions[part]) for part in ("train", "val"))
     row = {"image-size": size, "sample-ratio": 1}
     before = open_pretraining(parse_pretrain(pretraining_words(own, args, row)))
@@ -133,8 +152,11 @@ def plan_for(own, args):
     asked = {"folder": str(own.folder), "unlabelled": own.unlabelled and str(own.unlabelled),
              "pictures": most, "minutes": own.minutes, "device": device.type, "arch": args.arch,
              "methods": methods}
-    known = read_config(file)
-    if known.get("asked") == asked:
+    known = read_plan(file)
+    if known and open_labelled(args, known["pretraining"]["image-size"]).digests != known["images"]:
+        raise ValueError(f"{args.output_dir}: holds runs on other pictures, or another split of "
+                         "them; name another --output-dir, or move it away")
+    if known and known["asked"] == asked:
         say(f"the plan of {file} goes on")
         return known
 
@@ -144,18 +166,40 @@ def plan_for(own, args):
 
     seconds = 60 * own.minutes * SPENT
     size, stem = choose_input(side, most, seconds, speed)
-    pictures = count(own, args, size)
+    labelled = open_labelled(args, size)
+    pictures = count(own, args, size, labelled)
     plan = make_plan(pictures, seconds, size, stem, speed, methods)
     for line in describe(pictures, plan, own, side):
         say(line)
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    found = {"asked": asked, "pretraining": plan.pretraining, "seeds": plan.seeds,
+    found = {"asked": asked, "images": labelled.digests, "pretraining": plan.pretraining, "seeds": plan.seeds,
              "trainings": plan.trainings}
     with whole(file, encoding="utf-8") as stream:
         yaml.safe_dump(found, stream, sort_keys=False, default_flow_style=None, width=120)
     say(f"the plan is in {file}, which may be edited; without it, or for other minutes or pictures, "
         "another one is made")
     return found
+
+
+def read_plan(file):
+    """What plan.yml has; None where there is none. Raises: ValueError for something else."""
+    if not file.exists():
+        return None
+    known = read_config(file)
+    rows, first = known.get("trainings"), known.get("pretraining")
+    wrong = None
+    if not all(isinstance(known.get(name), dict) for name in ("asked", "images", "pretraining")) or (
+            not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows)):
+        wrong = "it is no plan"
+    elif not is_count(known.get("seeds")):
+        wrong = "seeds must be a whole number from 1"
+    elif not is_count(first.get("image-size")):
+        wrong = "pretraining has no image-size"
+    elif not rows or any(row.get("model-type") not in MODEL_TYPES for row in rows):
+        wrong = f"each training needs a model-type: {', '.join(MODEL_TYPES)}"
+    if wrong:
+        raise ValueError(f"{file}: {wrong}; correct it, or delete it to have another one made")
+    return known
 
 
 def describe(pictures, plan, own, side):

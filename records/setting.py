@@ -176,10 +176,11 @@ def others(said, prefix="", known=FIELDS):
 
 
 def digests(run, prefix=""):
-    """{name: digest} of the images of a run before any split, and of its test part."""
-    data = table(run, "data")
-    return {prefix + name: text(data[part]) for name, part in (
-        ("images", "images"), ("test images", "test")) if data.get(part) is not None}
+    """{name: digest} of the images of a run before any split, of its test part, and of what a
+    pre-training on all of them sees: on a share it is another with each seed."""
+    data, whole = table(run, "data"), table(run, "settings").get("sample_ratio") == 1
+    parts = [("images", "images"), ("test images", "test"), *[("seen images", "pretrain")] * whole]
+    return {prefix + name: text(data[part]) for name, part in parts if data.get(part) is not None}
 
 
 def weights_told(run):

@@ -6,7 +6,7 @@ import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS
-from data.own import SPLIT, is_split, stores_of
+from data.own import SPLIT, check_apart, is_split, stores_of
 from records.names import printable
 from self_supervised_pretrained.registry import PRETRAININGS
 
@@ -32,6 +32,11 @@ def parse_pretrain(argv):
     if args.unlabelled and (args.data != "folder" or PRETRAININGS[args.model_type].labels):
         parser.error("--unlabelled is for pre-training without labels on own images "
                      f"(--data folder); {args.model_type} on {args.data} has no use for it")
+    if args.unlabelled:
+        try:
+            check_apart(args.data_dir, args.unlabelled)
+        except ValueError as error:
+            parser.error(str(error))
     _refuse_contradictions(parser, args, batch_norm=True)
     size = pretraining_size(args)
     if args.store_size and args.store_size < size:

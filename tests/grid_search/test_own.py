@@ -1,5 +1,6 @@
 """run.sh own: the plan fits pictures and minutes, is kept, and what is finished is not run again."""
 
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import yaml
 from PIL import Image
 
 from conf.methods import MODEL_TYPES
+from grid_search import own
 from grid_search.fit import LEAST, MOST, Pictures, batch_for, choose_input, make_plan
 from tests.common import BASH, ROOT, environment, make_venv
 
@@ -108,6 +110,52 @@ def test_wrong_input_is_one_line(pictures, words, status, message):
     *_, last = said.splitlines()
     assert (found, lines) == (status, []) and last.startswith("error: ") and message in last
     assert not (pictures / "out").exists()
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda plan: "asked: [", "it is no plan"), (lambda plan: "", "it is no plan"), (lambda plan: "hello", "it is no plan"),
+    (lambda plan: plan.replace("seeds: 3", "seeds: 0"), "seeds must be a whole number from 1"),
+    (lambda plan: plan.replace("seeds: 3", ""), "seeds must be"), (lambda plan: plan.replace("image-size", "size"), "image-size"),
+    (lambda plan: plan.replace("model-type: Untrained", "model-type: Foo"), "model-type: SelfSupervisedPretrained")])
+def test_a_plan_that_cannot_be_read_is_not_written_over(tmp_path, change, message):
+    plan = tmp_path / "plan.yml"
+    assert own.read_plan(plan) is None
+    good = ("asked: {minutes: 20.0}\nimages: {train: a}\npretraining: {image-size: 32}\nseeds: 3\n"
+            "trainings:\n- {model-type: Untrained}\n")
+    plan.write_text(good)
+    assert own.read_plan(plan)["seeds"] == 3
+    plan.write_text(change(good))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(plan))}: .*{message}.*; correct it, or delete it"):
+        own.read_plan(plan)
+
+
+def test_another_split_has_another_folder(pictures):
+    """Best settings are chosen on validation: those of two splits must not be mixed."""
+    assert planned(pictures, "--output-dir", "out")[2] == 0
+    split = pictures / "pets/store/split.csv"
+    split.write_text(split.read_text().replace(",val", ",x").replace(",test", ",val").replace(",x", ",test"))
+    lines, said, status = planned(pictures, "--output-dir", "out")
+    assert (lines, status) == ([], 1) and "holds runs on other pictures, or another split" in said
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--unlabelled", "pets/cat"], "lie in one another"), (["--unlabelled", "."], "lie in one another"),
+    (["--unlabelled", "pets"], "lie in one another"), (["--output-dir", "pets/out"], "would lie among the pictures"),
+    (["--unlabelled", "more", "--output-dir", "more/out"], "would lie among the pictures"),
+    (["--output-dir", "pets/cat/0.png"], "would lie among"), (["--output-dir", "file"], "a file; --output-dir names")])
+def test_places_that_would_mix_are_refused(pictures, monkeypatch, words, message):
+    monkeypatch.setattr(sys, "argv", ["run.sh"])
+    (pictures / "file").write_text("")
+    with pytest.raises(ValueError, match=message):
+        own.parse(["pets", *words], pictures)
+
+
+@pytest.mark.parametrize("name", ["new\nline", "caf\udce9"])
+def test_a_name_that_breaks_a_line(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sys, "argv", ["run.sh"])
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="no line of a shell can hold"):
+        own.parse([name], tmp_path)
 
 
 def test_no_folder_at_all(tmp_path):

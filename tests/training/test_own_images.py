@@ -210,3 +210,13 @@ def test_new_pictures_change_no_run_and_are_told(pets, capsys):
     out = capsys.readouterr().out
     assert "is finished, see" in out
     assert out.count("does not list 1 of the pictures in pets, which are left out; the first is ant/new.png") == 1
+
+
+@pytest.mark.parametrize("inside", ["cat", "."])
+def test_pictures_without_labels_lie_outside(tmp_path, capsys, inside):
+    """Else a folder of them would be one more class."""
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    with pytest.raises(SystemExit) as stop:
+        parse_pretrain(["--data", "folder", "--data-dir", str(tmp_path / "pets"),
+                        "--unlabelled", str(tmp_path / "pets" / inside)])
+    assert stop.value.code == 2 and "lie in one another" in capsys.readouterr().err
