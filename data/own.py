@@ -1,7 +1,7 @@
 """Own images without train/ and test/: a CSV splits them, which a person brings or which is drawn
 once and read ever after.
 
-Drawn class by class, with the seed 0: SHARES of the different pictures of each go to validation and
+Drawn class by class, with the seed 0: SPLIT_SHARES of the different pictures of each go to validation and
 test, and all copies of a picture to one part. A class keeps one to train on, the next is to test
 on, the third to choose on.
 """

@@ -68,7 +68,8 @@ def test_balanced_weights_are_those_of_scikit_learn():
     assert found[labels].mean() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name, smoothing", [("CrossEntropyLoss", 0.0), ("CrossEntropyLoss", 0.1), ("MultiMarginLoss", 0.0)])
+@pytest.mark.parametrize("name, smoothing", [
+    ("CrossEntropyLoss", 0.0), ("CrossEntropyLoss", 0.1), ("MultiMarginLoss", 0.0)])
 def test_weighted_losses_of_parts_add_up(name, smoothing):
     """To that of the whole, as batches in pieces need it, and each image's is that of its class alone, weighted."""
     logits, labels = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 4
@@ -79,7 +80,8 @@ def test_weighted_losses_of_parts_add_up(name, smoothing):
     if not smoothing:
         each = sum(float(plain(logits[k:k + 1], labels[k:k + 1]) * weights[labels[k]]) for k in range(9))
         assert float(weighted(logits, labels)) == pytest.approx(each / 9)
-    assert float(training_criterion(name, smoothing, torch.ones(4))(logits, labels)) == pytest.approx(float(plain(logits, labels)))
+    weighted = training_criterion(name, smoothing, torch.ones(4))
+    assert float(weighted(logits, labels)) == pytest.approx(float(plain(logits, labels)))
 
 
 def test_a_pickle_does_not_run(tmp_path):

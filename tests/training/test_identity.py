@@ -28,10 +28,12 @@ OTHERS = {
     "optimizer": ("adam", "lbfgs"), "criterion": ("MultiMarginLoss",), "batch_size": ("8",), "epochs": ("3",),
     "warmup_epochs": ("0.2", "1"), "scheduler": ("constant",), "milestones": ("0.5",), "weight_decay": ("0.1",),
     "lr_scaling": ("linear",), "label_smoothing": ("0.2",), "arch": ("resnet34",), "stem": ("7x7", "3x3"),
-    "image_size": ("8", "16"), "store_size": ("8", "16"), "start_size": ("8", "16", "32"), "mean": ("0.307,0.307,0.307", "0,0,0"),
+    "image_size": ("8", "16"), "store_size": ("8", "16"), "start_size": ("8", "16", "32"),
+    "mean": ("0.307,0.307,0.307", "0,0,0"),
     "std": ("0.352,0.352,0.352", "1,1,1"), "sample_ratio": ("0.2",), "out_dim": ("64",), "temperature": ("0.1",),
     "crop_scale": ("0.5",), "knn_every": ("1", "2", "9"), "knn_data": ("digits",), "label_ratio": ("0.8",),
-    "val_ratio": ("0.5",), "val_seed": ("1",), "feature_views": ("1",), "eval_every": ("1", "2", "9"), "seed": ("1",), "amp": ("bf16",),
+    "val_ratio": ("0.5",), "val_seed": ("1",), "feature_views": ("1",), "eval_every": ("1", "2", "9"),
+    "seed": ("1",), "amp": ("bf16",),
     "class_weights": ("balanced",), "feature_scaling": ("none",), "compile": (), "micro_batch_size": ("4", "16", "64"),
 }
 CASES = [(base, name, value) for base, (program, _) in BASES.items() for name, values in OTHERS.items()
@@ -56,7 +58,7 @@ def outcome(root, output, program, words, source=None):
     log, = (root / output / "res").glob(f"{kind}*.csv")
     last, = (root / output / "checkpoint").glob("*/*/last.pth")
     state = checkpoint.read(last)
-    return last.parent.name, (rows_of(log, timed=False), {k: v for k, v in state["model"].items()}, state["row"]["epoch"])
+    return last.parent.name, (rows_of(log, timed=False), dict(state["model"]), state["row"]["epoch"])
 
 
 @pytest.fixture(scope="module")

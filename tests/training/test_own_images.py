@@ -1,4 +1,5 @@
-"""The programs on own images with a split: nothing to choose or test on is pre-trained on, another split is another run."""
+"""The programs on own images with a split: nothing to choose or test on is pre-trained on, another split is another
+run."""
 
 import csv
 import shutil
@@ -118,7 +119,8 @@ def test_unlabelled_pictures_beside_train_and_test(pets, capsys):
     assert call(pretrain, *PRETRAIN, "--data-dir", "parted", "--unlabelled", "pets", "--val-ratio", "0.3") == 0
     out = capsys.readouterr().out
     assert "left out: 6 images to choose on, 9 to test on" in out and "left out: 15 of 30 images of pets, copies" in out
-    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--data-dir", "parted", "--val-ratio", "0.3") == 0
+    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--data-dir", "parted",
+                "--val-ratio", "0.3") == 0
     found = yaml_of("SelfSupervisedPretrained_*.yml")["duplicates"]
     assert found["pretraining/val"] == found["pretraining/test"] == 0
 
@@ -165,9 +167,11 @@ def test_a_network_that_knows_the_test_of_another_split_is_refused_and_told(pets
     assert call(pretrain, *PRETRAIN) == 0 == trained()
     rows, swap = parts(), {"train": "test", "test": "train", "val": "val"}
     write("mine.csv", [{**row, "part": swap[row["part"]]} for row in rows])
-    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--batch-size", "4", "--split", "mine.csv") == 1
+    assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--batch-size", "4",
+                "--split", "mine.csv") == 1
     line, = capsys.readouterr().err.splitlines()
-    assert "21 images to choose or test on have been pre-trained on" in line and "pre-train with the same split," in line
+    assert "21 images to choose or test on have been pre-trained on" in line
+    assert "pre-train with the same split," in line
     assert call(test_program, "--model-type", "Supervised", "--split", "mine.csv") == 0
     assert "duplicates: 21 of 21 images of the test are exact copies" in capsys.readouterr().out
 
