@@ -197,16 +197,6 @@ def test_neighbours_without_files_are_rows(pile, tmp_path):
     assert rows_of(tmp_path / "o.csv")[0]["neighbour1"] == str(row)
 
 
-@pytest.mark.parametrize("count", [1, 7, 50])
-def test_the_nearest_by_cosine(monkeypatch, count):
-    monkeypatch.setattr(predict, "BANK_ROWS", 9)
-    rng = np.random.default_rng(count)
-    bank, features = rng.normal(size=(40, 6)).astype("f4"), rng.normal(size=(5, 6)).astype("f4")
-    lengths = np.outer(np.linalg.norm(features, axis=1), np.linalg.norm(bank, axis=1))
-    wanted = (-(features @ bank.T) / lengths).argsort(axis=1)[:, :count]
-    assert predict.nearest(bank, torch.from_numpy(features), count).tolist() == wanted.tolist()
-
-
 def test_features_and_their_names(pile, monkeypatch):
     (pile / "d/test/light/1.png").write_bytes(b"")
     seen = logits_of(monkeypatch, predict, "forward", lambda found: found[0])
@@ -229,16 +219,6 @@ def test_a_checkpoint_that_classifies_nothing(pile, capsys):
     assert "was trained on folder" in error_of(capsys)
     run(pile / "elsewhere", pile / "d", status=1)
     assert "no checkpoint of a finished run on folder" in error_of(capsys)
-
-
-@pytest.mark.parametrize("words, message", [([], "PICTURE"), (["x.png"], "--checkpoint"),
-                                            (["--checkpoint", "x", "--neighbours", "-1", "x.png"], "'-1' is not"),
-                                            (["--checkpoint", "x", "--neighbours", "2_0", "x.png"], "2_0"),
-                                            (["--checkpoint", "x", "--neighbours", "many", "x.png"], "many")])
-def test_wrong_usage(words, message, capsys):
-    with pytest.raises(SystemExit) as stop:
-        predict.parse(words)
-    assert stop.value.code == 2 and message in error_of(capsys)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
