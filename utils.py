@@ -73,7 +73,7 @@ ARGUMENTS = {
     "warmup_epochs": _flag("PT", "epochs of linear warm-up (default: a tenth, at most 10)", by_steps,
                            type=number(float, 0, MANY)),
     "scheduler": _flag("PT", "after the warm-up", by_steps,
-                       choices=("cosine", "milestones", "constant"), default="cosine"),
+                       choices=("cosine", "linear", "milestones", "constant"), default="cosine"),
     "milestones": _flag("PT", "comma-separated fractions of the run, ascending",
                         lambda given: given["scheduler"] == "milestones" and by_steps(given),
                         type=milestones, default=[0.3, 0.6, 0.8]),

@@ -14,14 +14,16 @@ def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", m
 
     Args:
         step: 0 to total_steps - 1.
-        scheduler: "cosine" (to zero at total_steps), "milestones" or "constant".
+        scheduler: "cosine" or "linear" (both to zero at total_steps), "milestones" or "constant".
         milestones: fractions of the run after which the rate is multiplied by MILESTONE_GAMMA.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     if scheduler == "cosine":
-        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
         return peak * 0.5 * (1 + math.cos(math.pi * progress))
+    if scheduler == "linear":
+        return peak * (1 - progress)
     if scheduler == "milestones":
         return peak * settings.MILESTONE_GAMMA ** sum(step >= m * total_steps for m in milestones)
     return peak

@@ -21,6 +21,12 @@ def test_milestones_and_constant():
     assert learning_rate(99, 100, 1.0, 10, "constant") == 1.0
 
 
+def test_linear_falls_by_the_same_at_every_step_to_zero():
+    rates = [learning_rate(step, 100, 0.4, 10, "linear") for step in range(101)]
+    assert rates[9] == rates[10] == pytest.approx(0.4) and rates[100] == 0
+    assert [a - b for a, b in zip(rates[10:], rates[11:])] == [pytest.approx(0.4 / 90)] * 90
+
+
 def test_no_weight_decay_on_biases_and_batch_norm():
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
     decayed, others = build_optimizer("sgd", module, 0.1, 0.5).param_groups
