@@ -29,7 +29,7 @@ class PenaltyPath:
     features' principal components, and in each of them in units of 1 / sqrt(curvature + penalty):
     their scale then tells about how much a step changes the loss, the curvature being that of equal
     probabilities, and dozens of steps are enough where thousands would be. Products of matrices and
-    the loss of an image are of float32, sums over images and the variables of float64.
+    the loss of an image are of the classifier's dtype, the rest is float64.
 
     Args: classifier: linear.ScaledLinear, whose `fc` is solved for in place. batches:
         data.dataloader.FeatureBatches; of several views the loss is the mean over all. objective:
@@ -43,7 +43,7 @@ class PenaltyPath:
         inputs = classifier.scaled(batches.features[:, rows]).flatten(0, 1).double()
         self.labels = batches.labels.repeat(len(batches.features))
         curvature, self.axes = torch.linalg.eigh(inputs.T @ inputs / len(inputs))
-        self.inputs = (inputs @ self.axes).float()
+        self.inputs = (inputs @ self.axes).to(classifier.fc.weight)
         share = 1 / classifier.fc.out_features
         self.slope = share * (1 - share)  # a logit's curvature where all classes are as probable
         self.curvature = self.slope * curvature.clamp(min=0)
@@ -85,7 +85,7 @@ class PenaltyPath:
         loss = correct = 0
         gradient, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         for inputs, labels in zip(self.inputs.split(TOGETHER), self.labels.split(TOGETHER)):
-            logits = torch.addmm(bias.float(), inputs, weight.float()).requires_grad_()
+            logits = torch.addmm(bias.to(inputs), inputs, weight.to(inputs)).requires_grad_()
             part, hits = self.measure(logits, labels)
             part = part.double() * (len(labels) / len(self.labels))
             slope, = torch.autograd.grad(part, logits)

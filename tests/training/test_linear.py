@@ -65,7 +65,7 @@ def test_the_minima_are_those_of_scikit_learn(monkeypatch, views, balanced):
     again = np.tile(labels[rows], views)
     weights = balanced_weights(labels[rows], 4) if balanced else None
     objective = classification(training_criterion("CrossEntropyLoss", weights=weights))
-    classifier = ScaledLinear(torch.nn.Linear(9, 4), *statistics(features, rows))
+    classifier = ScaledLinear(torch.nn.Linear(9, 4).double(), *statistics(features, rows))
     path = penalties.PenaltyPath(classifier, batches, objective, 4)
     for epoch in range(1, 5):
         found = path(epoch)
