@@ -70,7 +70,10 @@ class ResNet(nn.Module):
 
 
 def _initialise(convolution):
-    """He et al. 2015, Eq. 14."""
+    """He et al. 2015, Eq. 14; of a network without memory nothing, for which PyTorch would import its
+    compiler."""
+    if convolution.weight.is_meta:
+        return
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
 

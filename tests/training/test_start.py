@@ -24,3 +24,19 @@ print(sorted({"torch._dynamo", "torchvision"} & set(sys.modules)))
 def test_an_optimizer_steps_without_pytorch_s_compiler(name):
     done = subprocess.run([sys.executable, "-c", CODE, name], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+FOUND = """
+import sys, torch
+from records.weights import find_backbone
+from supervised.resnet import resnet
+torch.save(resnet("resnet18", 10, "3x3").state_dict(), sys.argv[1])
+assert find_backbone(torch.load(sys.argv[1]), sys.argv[1]).tensors
+print(sorted({"torch._dynamo", "torchvision"} & set(sys.modules)))
+"""
+
+
+def test_weights_are_recognised_without_pytorch_s_compiler(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FOUND, tmp_path / "weights.pth"], cwd=ROOT, capture_output=True,
+                          text=True, check=True)
+    assert done.stdout == "[]\n"
