@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import utils
 from data.packing import cores
-from grid_search.cells import Cell, make_cells, shown
+from grid_search.cells import Cell, make_cells
+from grid_search.choice import choose, print_commands, slots
 from records import results
 from records.files import flock
 
@@ -31,14 +32,12 @@ class Running(NamedTuple):
 
 
 class Grid:
-    """Runs cells on a number of slots. outcomes: cell -> "finished", "diverged", "failed",
-    "cut off" or "elsewhere"; reasons: failed cell -> why."""
+    """Runs cells on a number of slots. alone: cells that get the machine for themselves. outcomes:
+    cell -> "finished", "diverged", "failed", "cut off" or "elsewhere"; reasons: failed cell -> why."""
 
-    def __init__(self, jobs, devices):
+    def __init__(self, jobs, devices, alone=()):
         self.slots = [devices[k % len(devices)] if devices else None for k in range(jobs)]
-        self.environment = dict(os.environ)
-        if jobs > 1:  # else every cell would start a thread a core
-            self.environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // jobs)))
+        self.jobs, self.alone = jobs, set(alone)
         self.running, self.outcomes, self.reasons = [], {}, {}
         self.signals, self.passed_on = [], 0
         self.best = (-1.0, None)
@@ -85,7 +84,8 @@ class Grid:
     def _start(self, cell):
         """Start a cell where a slot is free and no other grid runs it. Returns: whether it left the
         queue."""
-        if not self.slots:
+        if not self.slots or self.running and not self.alone.isdisjoint(
+                [cell, *(item.cell for item in self.running)]):
             return False
         try:
             cell.folder.mkdir(parents=True, exist_ok=True)
@@ -103,12 +103,18 @@ class Grid:
                 # cell ends. In its own session Ctrl-C reaches it once, from here.
                 process = subprocess.Popen(
                     [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=self.environment, start_new_session=True, pass_fds=[lock.fileno()])
+                    env=self._environment(cell), start_new_session=True, pass_fds=[lock.fileno()])
         except OSError as error:
             self._fail(cell, error)
             return True
         self.running.append(Running(cell, process, lock, self.slots.pop(0)))
         return True
+
+    def _environment(self, cell):
+        """Of a cell's process; without it each of several would start a thread a core."""
+        jobs = 1 if cell in self.alone else self.jobs
+        threads = {"OMP_NUM_THREADS": str(max(1, cores() // jobs))} if jobs > 1 else {}
+        return {**threads, **os.environ}
 
     def _finish(self, item):
         """Note the outcome of a process that ended."""
@@ -204,64 +210,6 @@ def _clock(seconds):
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
-def _number(name, low, high):
-    """An environment variable as a whole number, None where it is unset or empty."""
-    text = os.environ.get(name)
-    if text and not (text.isdecimal() and low <= int(text) <= high):
-        raise ValueError(f"{name}={text}: must be a whole number from {low} to {high}")
-    return int(text) if text else None
-
-
-def choose(cells):
-    """What ONLY and CELL leave of a grid. Returns: (pre-trainings, cells).
-
-    A pre-training that has results and no weights is left out where all its cells have theirs.
-    """
-    only = os.environ.get("ONLY", "")
-    if only not in ("", "pretrain", "cells"):
-        raise ValueError(f"ONLY={only}: must be pretrain or cells")
-    sources = list(dict.fromkeys(cell.source for cell in cells if cell.source))
-    if only == "pretrain" and not sources:
-        raise ValueError("ONLY=pretrain: this grid has no pre-training")
-    chosen = sources if only == "pretrain" else cells
-    number = _number("CELL", 1, len(chosen))
-    if number:
-        chosen = [chosen[number - 1]]
-    if only == "pretrain":
-        return chosen, []
-    if only:
-        return [], chosen
-    used = {cell.source for cell in chosen}
-    waited_for = {cell.source for cell in chosen if _state(cell) not in ("finished", "diverged")}
-    spent = {source for source in used - waited_for - {None}
-             if _state(source) == "new" and source.has_results()}
-    return [source for source in sources if source in used - spent], chosen
-
-
-def _state(cell):
-    """Its state; None where that is an error, which is said when its turn comes."""
-    try:
-        return cell.state()
-    except ValueError:
-        return None
-
-
-def print_commands(cells):
-    """Print a command a line for what is left to do. Raises: ValueError after the last, for cells
-    that cannot run."""
-    wrong = []
-    for cell in cells:
-        try:
-            state = cell.state()
-        except ValueError as error:
-            wrong.append(f"{cell.name}: {error}")
-        else:
-            if state in ("new", "cut off"):
-                print(shown(cell.command(state)))
-    if wrong:
-        raise ValueError("; ".join(wrong))
-
-
 def main(argv=None):
     """Read the cells, and print or run what is left to do."""
     extra = sys.argv[1:] if argv is None else argv
@@ -269,8 +217,7 @@ def main(argv=None):
     sources, cells = choose(make_cells(sys.stdin.read().splitlines(), extra, options, vary))
     if os.environ.get("DRY_RUN", "0") not in ("", "0"):
         return print_commands([*sources, *cells])
-    devices = os.environ.get("DEVICES", "").split()
-    grid = Grid(_number("JOBS", 1, 1024) or len(devices) or 1, devices)
+    grid = Grid(*slots(sources, cells))
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, lambda number, _: grid.signals.append(number))

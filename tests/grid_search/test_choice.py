@@ -1,0 +1,61 @@
+"""How many cells of a grid run at once, and which alone."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from grid_search import choice, run
+from training.command_line import parse_train
+
+
+def cell(*options, model_type="SelfSupervisedPretrained", source="A", state="new"):
+    return SimpleNamespace(args=parse_train(["--model-type", model_type, *options]), source=source, state=lambda: state)
+
+
+@pytest.fixture
+def three_cores(monkeypatch):
+    monkeypatch.delenv("JOBS", raising=False)
+    monkeypatch.delenv("DEVICES", raising=False)
+    for module in (choice, run):
+        monkeypatch.setattr(module, "cores", lambda: 3)
+
+
+def test_linear_classifiers_run_side_by_side_once_each_backbone_has_its_features(three_cores, monkeypatch):
+    cells = [cell(), cell("--lr", "1"), cell(source="B"), cell("--image-size", "64"), cell(source="B")]
+    assert choice.slots(["A", "B"], cells) == (3, [], ["A", "B", cells[0], cells[2], cells[3]])
+    cells[2] = cell(source="B", state="finished")  # has its features, or the next one makes them
+    assert choice.slots([], cells) == (3, [], [cells[0], cells[3], cells[4]])
+    monkeypatch.setattr(choice, "cores", lambda: 64)
+    assert choice.slots([], cells)[0] == choice.MOST_JOBS
+
+
+@pytest.mark.parametrize("other", [
+    cell(model_type="Supervised"), cell(model_type="SelfSupervisedPretrainedFinetune"),
+    cell("--optimizer", "lbfgs"), cell("--device", "cuda")])
+def test_cells_that_fill_the_machine_run_one_by_one(three_cores, other):
+    assert choice.slots(["A"], [cell(), other]) == (1, [], [])
+    assert choice.slots(["A"], []) == (1, [], [])  # ONLY=pretrain
+
+
+@pytest.mark.parametrize("variables, wanted", [
+    ({"JOBS": "2"}, (2, [], [])), ({"DEVICES": "cpu cpu"}, (2, ["cpu", "cpu"], [])), ({"JOBS": "1"}, (1, [], []))])
+def test_what_is_asked_for_counts(three_cores, monkeypatch, variables, wanted):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert choice.slots([], [cell(), cell("--lr", "1")]) == wanted
+
+
+def test_a_cell_that_runs_alone_has_all_threads(three_cores, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    grid = run.Grid(3, [], ["alone"])
+    assert grid._environment("beside others")["OMP_NUM_THREADS"] == "1"
+    assert "OMP_NUM_THREADS" not in grid._environment("alone")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert grid._environment("beside others")["OMP_NUM_THREADS"] == "2"
+
+
+def test_nothing_starts_beside_a_cell_that_runs_alone(three_cores):
+    grid = run.Grid(3, [], ["alone"])
+    for running, asked in (("alone", "another"), ("another", "alone")):
+        grid.running = [run.Running(running, None, None, None)]
+        assert grid._start(asked) is False
