@@ -10,7 +10,8 @@ from typing import Callable, NamedTuple
 import torch
 from torch import nn
 
-from supervised.resnet import SmallMapConv2d, resnet
+from supervised.convolution import SmallMapConv2d
+from supervised.resnet import resnet
 
 INPUT, OUTPUT = "images", {"classifier": "logits", "backbone": "features"}
 STEM = "conv1 = Conv2d(3, 64, 3, 1, 1, bias=False), maxpool = Identity()"

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from supervised.convolution import SmallMapConv2d
+
 STEMS = ("7x7", "3x3")
 WIDTH = 64  # channels of the first layer
-SMALL_MAP = 3  # px a side up to which SmallMapConv2d multiplies matrices
 
 
 def resnet(arch, classes, stem):
@@ -131,29 +132,6 @@ class Bottleneck(nn.Module):
         out = self.bn3(self.conv3(out))
         out += x if self.downsample is None else self.downsample(x)
         return F.relu(out, inplace=True)
-
-
-class SmallMapConv2d(nn.Conv2d):
-    """A 3x3 convolution that on a CPU computes tiny maps as one matrix product per pixel: there the
-    overhead of a convolution is several times its work (ResNet-18 at 32 px ends in maps of 1x1)."""
-
-    def forward(self, x):
-        """x: (B, C, H, W) -> (B, C', H', W'), as nn.Conv2d but for rounding."""
-        height, width = x.shape[2:]
-        if max(height, width) > SMALL_MAP or x.device.type != "cpu":
-            return super().forward(x)
-        x, kernel = x.permute(0, 2, 3, 1), self.weight.permute(0, 2, 3, 1)
-        rows = [torch.stack([_pixel(x, kernel, i, j) for j in range(0, width, self.stride[1])], 1)
-                for i in range(0, height, self.stride[0])]
-        return torch.stack(rows, 1).permute(0, 3, 1, 2)
-
-
-def _pixel(x, kernel, i, j):
-    """The convolution at one pixel: the part of the kernel inside the map, times the map."""
-    inside = x[:, max(0, i - 1):i + 2, max(0, j - 1):j + 2]
-    top, left = max(0, 1 - i), max(0, 1 - j)
-    part = kernel[:, top:top + inside.shape[1], left:left + inside.shape[2]]
-    return F.linear(inside.flatten(1), part.flatten(1))
 
 
 ARCHS = {  # block, blocks in each layer (He et al. 2016, table 1)

@@ -9,7 +9,7 @@ import torch
 from conf import global_settings as settings
 from data.datasets import Split, load_split
 from functions import Backbone, labelled_view
-from supervised.resnet import SmallMapConv2d, resnet
+from supervised.resnet import resnet
 from training.features import extract_features, kept_features, knn_accuracy, knn_probe, rankme
 
 
@@ -65,21 +65,6 @@ def test_augmented_views_differ_and_repeat(split, tmp_path):
     found = kept_features(tmp_path / "a", backbone_of(0), split, "cpu", views=2)
     assert found.shape[0] == 2 and not np.array_equal(found[0], found[1])
     assert np.array_equal(found, kept_features(tmp_path / "b", backbone_of(0), split, "cpu", views=2))
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_small_maps_as_matrix_products(size, stride):
-    conv = torch.nn.Conv2d(5, 7, 3, stride, padding=1, bias=False).double()
-    x = torch.randn(4, 5, size, size, dtype=torch.double, requires_grad=True)
-    expected = conv(x)
-    weight = torch.randn_like(expected)
-    wanted = torch.autograd.grad((expected * weight).sum(), [x, conv.weight])
-    conv.__class__ = SmallMapConv2d
-    found = conv(x)
-    assert torch.allclose(found, expected)
-    for a, b in zip(torch.autograd.grad((found * weight).sum(), [x, conv.weight]), wanted):
-        assert torch.allclose(a, b)
 
 
 def test_knn_finds_clusters():
