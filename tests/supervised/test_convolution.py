@@ -36,16 +36,30 @@ def test_equals_a_convolution(monkeypatch, height, width, stride, tiles):
         torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-12)
 
 
-def test_on_tiles_it_works_in_bfloat16_under_autocast(monkeypatch):
-    monkeypatch.setattr(convolution, "_on_tiles", lambda x: x.dtype == torch.bfloat16)
-    used = []
-    monkeypatch.setattr(convolution, "_windows", lambda x, real=convolution._windows: used.append(x.dtype) or real(x))
-    ours, (x, _) = convolution.SmallMapConv2d(5, 7, 3, padding=1, bias=False), maps(4, 4, torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16):
-        out = ours(x)
-    out.float().square().sum().backward()
-    assert out.dtype == torch.bfloat16 and used == [torch.bfloat16] * 2 and ours.weight.grad.dtype == torch.float32
-    torch.testing.assert_close(out.double(), F.conv2d(x.double(), ours.weight.double(), padding=1), rtol=0.02, atol=0.02)
+@pytest.mark.parametrize("side", [1, 2, 4])
+def test_it_works_in_bfloat16_under_autocast(monkeypatch, side):
+    monkeypatch.setattr(convolution, "_on_tiles", lambda x: True)
+    ours, (x, _) = convolution.SmallMapConv2d(5, 7, 3, padding=1, bias=False), maps(side, side)
+    wanted = gradients_of(lambda x, weight: F.conv2d(x, weight, padding=1), x, ours.weight.detach().double())
+
+    def convolve(x, weight):
+        with torch.autocast("cpu", torch.bfloat16):
+            return torch.func.functional_call(ours, {"weight": weight}, x)
+
+    found = gradients_of(convolve, x.bfloat16(), ours.weight.detach())
+    assert [tensor.dtype for tensor in found] == [torch.bfloat16, torch.bfloat16, torch.float32]
+    for tensor, right in zip(found, wanted):
+        torch.testing.assert_close(tensor.double(), right, rtol=0.02, atol=0.02 * float(right.detach().abs().max()))
+
+
+@pytest.mark.parametrize("tiles, sides", [(True, [1, 2, 3, 4]), (False, [1, 2, 3])])
+def test_larger_maps_are_convolved(monkeypatch, tiles, sides):
+    monkeypatch.setattr(convolution, "_on_tiles", lambda x: tiles)
+    layer, convolved = convolution.SmallMapConv2d(5, 7, 3, padding=1, bias=False), []
+    monkeypatch.setattr(torch.nn.Conv2d, "forward", lambda self, x: convolved.append(x.shape[2]))
+    for side in range(1, 7):
+        layer(torch.zeros(2, 5, side, side))
+    assert convolved == [side for side in range(1, 7) if side not in sides]
 
 
 def test_an_empty_part_of_a_batch_goes_through(monkeypatch):
