@@ -60,6 +60,13 @@ class _Ordered:
         """This process's part of the positions of a batch."""
         return places if self.processes == 1 else places[self._share(len(places)).rows]
 
+    def _sent(self, array):
+        """An array on the device, without waiting: a GPU copies by itself what is pinned."""
+        values = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
+
 
 class Batches(_Ordered):
     """Batches of images. Where they fit an accelerator's memory they live there; else a thread
@@ -106,7 +113,7 @@ class Batches(_Ordered):
 
     def _on_device(self, steps):
         """Positions by step, copied to the device at once: copying each would wait for it."""
-        together = torch.from_numpy(np.concatenate(steps)).to(self.device)
+        together = self._sent(np.concatenate(steps))
         return together.split([len(places) for places in steps])
 
     def _read(self, places):
@@ -137,15 +144,13 @@ class FeatureBatches(_Ordered):
         if seed is not None and len(self.features) > 1:
             random = rng("views", seed, epoch)
             views = random.integers(len(self.features), size=self.features.shape[1])
-            views = torch.from_numpy(views).to(self.device)
+            views = self._sent(views)
         steps = self.steps(order, first_step)
         for k in range(0, len(steps), TOGETHER):
             some = steps[k:k + TOGETHER]
             own = [self._own(places) for places in some]
-            rows = torch.from_numpy(self.rows[np.concatenate(own)])
-            labelled = torch.from_numpy(np.concatenate(some))
-            rows = rows.to(self.device, non_blocking=True)
-            labelled = labelled.to(self.device, non_blocking=True)
+            rows = self._sent(self.rows[np.concatenate(own)])
+            labelled = self._sent(np.concatenate(some))
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
             yield from zip(features.split([len(part) for part in own]),
                            self.labels[labelled].split([len(part) for part in some]))
