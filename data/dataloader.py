@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from conf import global_settings as settings
 from data.store import read_ahead
 from data.streams import rng, stream
 from parallel.distributed import rank, share_of, world
@@ -154,6 +155,17 @@ class FeatureBatches(_Ordered):
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
             yield from zip(features.split([len(part) for part in own]),
                            self.labels[labelled].split([len(part) for part in some]))
+
+
+def evaluation_batch(device, size, alone=False):
+    """How many images a batch has that is only evaluated.
+
+    Args: size: px a side that the network sees; 1 for features. alone: as for Batches.
+    """
+    if torch.device(device).type == "cpu":
+        return settings.EVAL_BATCH_SIZE
+    processes = 1 if alone else world()
+    return max(settings.EVAL_BATCH_SIZE, processes * settings.EVAL_PIXELS // size ** 2)
 
 
 def generator(*numbers):
