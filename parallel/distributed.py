@@ -107,6 +107,24 @@ def meet():
         dist.barrier()
 
 
+def all_say(yes, device):
+    """Whether all processes say yes. They wait for each other."""
+    answer = torch.tensor(int(yes)).to(device)
+    dist.all_reduce(answer, dist.ReduceOp.MIN)
+    return bool(answer)
+
+
+def exchange(values, given, got):
+    """Give values (n, ...), in the order of the processes they are for, so many to each.
+
+    Args: given: list of ints, by process; got: how many each process has for this one.
+    Returns: (sum of got, ...), in the order of the processes they are from.
+    """
+    received = values.new_empty(sum(got), *values.shape[1:])
+    dist.all_to_all_single(received, values, got, given)
+    return received
+
+
 def restarted():
     """Whether torchrun started the processes again after one had failed."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0

@@ -1,53 +1,12 @@
 """Batch norm over processes is that of one process; here threads play the processes."""
 
-import threading
-
 import pytest
 import torch
 from torch import nn
 
 from parallel import batch_norm
 from tests.operations import Operations
-
-
-class Processes:
-    """Stands for torch.distributed where threads are the processes."""
-
-    def __init__(self, count):
-        self.count, self.own, self.given = count, threading.local(), [None] * count
-        self.barrier, self.sums = threading.Barrier(count, timeout=30), 0
-
-    def get_rank(self):
-        return self.own.rank
-
-    def get_world_size(self):
-        return self.count
-
-    def all_reduce(self, values):
-        self.given[self.own.rank] = values.clone()
-        self.barrier.wait()
-        values.copy_(sum(self.given))
-        self.sums += self.own.rank == 0
-        self.barrier.wait()
-
-    def run(self, work):
-        """[work(rank)] of all ranks at once."""
-        results = [None] * self.count
-
-        def of(rank):
-            self.own.rank = rank
-            try:
-                results[rank] = work(rank)
-            except BaseException:
-                self.barrier.abort()
-                raise
-
-        threads = [threading.Thread(target=of, args=(rank,)) for rank in range(self.count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results
+from tests.processes import Processes
 
 
 def backward_reduce(grad, images, mean, deviation, weight, *_):
