@@ -12,6 +12,7 @@ from conf.methods import MODEL_TYPES  # noqa: F401  as whoever builds a model ex
 from data import augment
 from data.dataloader import generator
 from parallel.gradients import backward
+from parallel.watch import Watch, answers
 from records.weights import load_backbone
 from supervised.resnet import resnet
 from supervised_pretrained.start import read_weights
@@ -126,7 +127,7 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
     Raises: Diverged.
     """
     network.train()
-    device, progress = batches.device, progress or Progress()
+    device, progress, watch = batches.device, progress or Progress(), Watch()
     scale = scaler.scale if scaler else lambda loss: loss
     for images, labels in batches.epoch(seed, epoch, progress.step):
         for group in optimizer.param_groups:
@@ -138,9 +139,8 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         optimizer.zero_grad()
         loss, correct = backward(network, inputs, labels, objective, share,
                                  lambda: autocast(device, amp), scale)
-        # On a GPU asking for the value would mean waiting.
-        value = loss.item() if device.type == "cpu" else loss.double()
-        if device.type == "cpu" and not math.isfinite(value):
+        value = loss.item() if answers(device) else loss.double()
+        if answers(device) and not math.isfinite(value):
             raise _diverged(progress.step + 1, epoch, rate)
 
         if scaler is None:
@@ -154,6 +154,9 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
         progress.correct += correct
         progress.seen += outputs
         progress.step += 1
+        lost = None if answers(device) else watch.look(progress)
+        if lost:
+            raise _diverged(lost, epoch, rate)
         if after_step:
             after_step(progress)
     check_finite(network, progress, epoch, rate)

@@ -6,8 +6,7 @@ import tempfile
 import torch
 
 import utils
-from conf import global_settings as settings
-from data.dataloader import Batches
+from data.dataloader import Batches, evaluation_batch
 from data.datasets import DATASETS, load_split, stored_size
 from data.duplicates import copies, from_state
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
@@ -24,7 +23,7 @@ def parse(argv):
     """The settings of this program."""
     choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
     parser = utils.build_parser(__doc__, "E", choices, data="cifar100",
-                                batch_size=settings.EVAL_BATCH_SIZE)
+                                batch_size=None)
     args = parser.parse_args(argv)
     utils.check_split(parser, args)
     return args
@@ -57,7 +56,8 @@ def main(argv=None):
     model.to(device, memory_format=torch.channels_last)
     view = labelled_view(trained["image_size"], trained["mean"], trained["std"])
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
-    batches = Batches(test.images, test.labels, args.batch_size, device, test.rows)
+    size = args.batch_size or evaluation_batch(device, trained["image_size"])
+    batches = Batches(test.images, test.labels, size, device, test.rows)
     logits, labels = predict(model, batches, view, amp)
     logits = logits[:, order]
     scores = metrics(logits, labels, torch.nn.CrossEntropyLoss())

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 import utils
-from conf import global_settings as settings
 from data import augment
-from data.dataloader import Batches, FeatureBatches
+from data.dataloader import Batches, FeatureBatches, evaluation_batch
 from data.datasets import DATASETS, files_digest
 from data.sampling import stratified
 from functions import (CRITERIA, MODEL_TYPES, balanced_weights, best_classes, confusion_matrix,
@@ -127,7 +126,7 @@ class Task(NamedTuple):
 def whole_task(args, backbone, found, device):
     """Train the whole network on images. Args: found: training.images.Labelled."""
     train, test, positions = found
-    size, images = settings.EVAL_BATCH_SIZE, (train.images, train.labels)
+    size, images = evaluation_batch(device, backbone.image_size), (train.images, train.labels)
     rows = {part: train.rows[found] for part, found in positions.items()}
     batches = {"train": Batches(*images, args.batch_size, device, rows["train"],
                                 args.micro_batch_size),
@@ -159,7 +158,7 @@ def frozen_task(args, backbone, found, device):
         kept = np.arange(len(chosen))
     seconds = time.perf_counter() - started
     print(f"features of the frozen backbone ready after {seconds:.1f} s", flush=True)
-    labels, size = train.labels[train.rows], settings.EVAL_BATCH_SIZE
+    labels, size = train.labels[train.rows], evaluation_batch(device, 1)
     fc = backbone.model.fc
     classifier = ScaledLinear(fc, *(statistics(trained, kept) if args.feature_scaling == "standard"
                                     else ([0.0] * fc.in_features, [1.0] * fc.in_features)))

@@ -24,4 +24,9 @@ KNN_TEMPERATURE = 0.07  # of the weighted vote (Wu et al. 2018, section 3.4)
 KNN_IMAGES = 6000  # at most; four fifths are neighbours, the rest queries; of RankMe, too
 RANKME_EPSILON = 1e-7  # Garrido et al. 2023, Eq. 1, for float32
 
-EVAL_BATCH_SIZE = 256  # of train.py and test.py, so that their accuracies agree to the last digit
+# Of train.py and test.py, so that their accuracies agree to the last digit: images in a batch, and
+# on a GPU pixels that each process has in it if that is more. 2048 images of 32 px keep a card busy
+# for longer than the launch of a network takes; the widest layer of a ResNet at full size, 64
+# channels of float32, takes 0.5 GB of them.
+EVAL_BATCH_SIZE = 256
+EVAL_PIXELS = 2 ** 21

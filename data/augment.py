@@ -4,8 +4,9 @@ no waiting.
 Cropping, flipping and resizing act on rows and on columns alone: each row of the result is a
 weighted sum of a few rows of the image (two, if nothing shrinks), and each column likewise. So
 they are one step: gather the rows, then multiply each image by a matrix that does the same to its
-columns. Batches are worked off in chunks whose temporaries stay in the processor's cache; all
-parameters are drawn before, so the result does not depend on the chunks.
+columns. On a CPU batches are worked off in chunks whose temporaries stay in the processor's cache;
+elsewhere all at once (data/at_once.py). All parameters are drawn before, on the CPU, so the result
+depends on neither.
 """
 
 import itertools
@@ -13,12 +14,12 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from data import color
-from data.crops import Crops, Taps, crop, draw_crops, matrices, part_of, taps_of
+from data import at_once, color
+from data.blur import gaussian_blur, gaussian_weights
+from data.crops import Crops, crop, draw_crops, part_of, taps_of
 
 CHUNK_PIXELS = 65536  # per chunk and thread of a CPU: about 2 MiB of temporaries
 HUE_SLOTS = (0, 1, 2, 3, None)  # None: no jitter; its probability is 0.8 (Chen et al. 2020, app. A)
-BLUR_SIGMA = (0.1, 2.0)  # px (Chen et al. 2020, appendix A)
 BLUR_MIN_SIZE = 40  # px a side; Chen et al. leave blur out for CIFAR-10
 
 
@@ -43,7 +44,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     Returns: float32 (2B, 3, size, size), channels-last; rows i and B + i are views of image i.
     Raises: ValueError for arguments other than these.
     """
-    side, device = _check(images, size), images.device
+    side = _check(images, size)
     rows, count = _rows(images, share)
     kernel = _blur_kernel(size, blur)
     cases = list(itertools.product(HUE_SLOTS, (False, True) if kernel else (False,)))
@@ -54,10 +55,15 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     sigma = torch.rand(total, generator=generator)
 
     groups, places, targets = _deal(order, len(cases), rows, count)
-    down, across = taps_of(Crops(*_picked(crops, places, device)), size, side)
-    jitter = color.Jitter(*_picked(jitter, places, device))
-    blur_weights = gaussian_weights(*_picked([sigma], places, device), kernel)
-    targets, source = targets.to(device, non_blocking=True), _planes(images)
+    crops, jitter = Crops(*_picked(crops, places)), color.Jitter(*_picked(jitter, places))
+    if at_once.pays(images.device):
+        blurred = places * len(cases) // total % 2 if kernel else None
+        weights = gaussian_weights(sigma[places] * blurred, kernel) if kernel else None
+        edges = [groups[k][0] for k in range(0, len(cases), len(cases) // len(HUE_SLOTS))]
+        return at_once.simclr_views(images, size, crops, jitter, edges, weights, targets, mean, std)
+    down, across = taps_of(crops, size, side)
+    blur_weights = gaussian_weights(sigma[places], kernel)
+    source = _planes(images)
     views = images.new_empty((2 * len(images), size, size, 3), dtype=torch.float32)
     for (hue_slot, blurred), (start, stop) in zip(cases, groups):
         for part in _chunks(images, size, start, stop):
@@ -99,9 +105,11 @@ def random_resized_crop_flip(images, size, generator, *, mean, std, crop_scale=0
     """
     side = _check(images, size)
     rows, count = _rows(images, share)
-    crops = draw_crops(count, side, crop_scale, generator)
-    down, across = taps_of(Crops(*_picked(crops, rows, images.device)), size, side)
-    source, which = _planes(images), torch.arange(len(images), device=images.device)
+    crops = Crops(*_picked(draw_crops(count, side, crop_scale, generator), rows))
+    if at_once.pays(images.device):
+        return at_once.cropped_views(images, size, crops, mean, std)
+    down, across = taps_of(crops, size, side)
+    source, which = _planes(images), torch.arange(len(images))
     views = images.new_empty((len(images), size, size, 3), dtype=torch.float32)
     for part in _chunks(images, size, 0, len(images)):
         planes = crop(source, which[part], part_of(down, part), part_of(across, part))
@@ -120,7 +128,7 @@ def crop_flip(images, size, generator, *, mean, std, share=None):
     side = _check(images, size)
     rows, count = _rows(images, share)
     pad = side // 8
-    uniform, = _picked([torch.rand(3, count, generator=generator)], rows, images.device)
+    uniform, = at_once.sent(images.device, torch.rand(3, count, generator=generator)[:, rows])
     top, left = (uniform[:2] * (2 * pad + 1)).long().clamp_(max=2 * pad)
     # All windows of a padded row of pixels begin three bytes apart.
     windows = F.pad(images, (0, 0, pad, pad, pad, pad)).flatten(2).unfold(2, 3 * side, 3)
@@ -149,35 +157,6 @@ def resize(images, size, *, mean, std):
                          antialias=True).contiguous(memory_format=torch.channels_last)
 
 
-def gaussian_weights(uniform, kernel):
-    """Kernels of sigma between 0.1 and 2 px.
-
-    Args: uniform: float32 (n,) in [0, 1]. Returns: float32 (kernel, n), whose sums are 1.
-    """
-    low, high = BLUR_SIGMA
-    sigma = low + (high - low) * uniform
-    distance = torch.arange(kernel, device=uniform.device)[:, None] - kernel // 2
-    weights = (-0.5 * (distance / sigma) ** 2).exp_()
-    weights = torch.where(weights < 1e-5, 0, weights)  # denormal numbers are many times slower
-    return weights / weights.sum(0)
-
-
-def gaussian_blur(planes, weights):
-    """Blur each image with its kernel along both axes, with reflected borders.
-
-    Args: planes: float32 (n, 3, size, size).
-        weights: float32 (kernel, n), kernel odd, at most 2 size - 1.
-    Returns: float32 (n, 3, size, size).
-    """
-    (kernel, count), size = weights.shape, planes.shape[2]
-    reach = torch.arange(kernel, device=planes.device)[:, None] - kernel // 2
-    pixels = (torch.arange(size, device=planes.device) + reach).abs_()
-    pixels = torch.minimum(pixels, 2 * (size - 1) - pixels)
-    taps = Taps(pixels[:, None].expand(-1, count, -1), weights[..., None].expand(-1, -1, size))
-    across = matrices(taps, size)
-    return across[:, None] @ (planes.flatten(1, 2) @ across.mT).view_as(planes)
-
-
 def _check(images, size):
     square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
     if images.dtype != torch.uint8 or not square:
@@ -195,9 +174,9 @@ def _rows(images, share):
     return torch.from_numpy(share.rows), share.count
 
 
-def _picked(drawn, rows, device):
-    """Some of what was drawn (the last axis of each), on the device; a GPU is not waited for."""
-    return [values[..., rows].to(device, non_blocking=True) for values in drawn]
+def _picked(drawn, rows):
+    """Some of what was drawn: the last axis of each."""
+    return [values[..., rows] for values in drawn]
 
 
 def _blur_kernel(size, blur):
@@ -213,10 +192,6 @@ def _planes(images):
 
 
 def _chunks(images, size, start, stop):
-    """Slices of start:stop, small enough for the cache on a CPU, everything at once elsewhere."""
-    step = stop - start
-    if images.device.type == "cpu":
-        step = max(1, torch.get_num_threads() * CHUNK_PIXELS // max(images.shape[1], size) ** 2)
-    return [slice(k, min(k + step, stop)) for k in range(start, stop, max(1, step))]
-
-
+    """Slices of start:stop, small enough for the cache."""
+    step = max(1, torch.get_num_threads() * CHUNK_PIXELS // max(images.shape[1], size) ** 2)
+    return [slice(k, min(k + step, stop)) for k in range(start, stop, step)]

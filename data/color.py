@@ -68,6 +68,24 @@ def jitter(planes, parameters, hue_slot):
                   parameters.to_grey[stage])
 
 
+def jitter_sorted(planes, parameters, angles, edges):
+    """As `jitter`, of images that lie in the order of their hue slots: hue once, and each of the
+    others on the two sides of it, for those images that have it there.
+
+    Args: parameters: Jitter, of which factor, to_mean and to_grey are read. angles: as of `turns`.
+        edges: five ints; images edges[k]:edges[k + 1] have hue slot k.
+    """
+    def stage(number, start, stop):
+        blend(planes[start:stop], *(values[number, start:stop] for values in
+                                    (parameters.factor, parameters.to_mean, parameters.to_grey)))
+
+    for number in range(3):
+        stage(number, edges[number + 1], edges[4])
+    turn_hue(planes[:edges[4]], angles[:edges[4]])
+    for number in range(3):
+        stage(number, 0, edges[number + 1])
+
+
 def greyscale(planes):
     """Luma of planes (n, 3, pixels) as (n, 1, pixels)."""
     return constant((GREY,), planes.device) @ planes
@@ -103,6 +121,17 @@ def shift_hue(planes, shift):
     Args: planes: float32 (n, 3, pixels) in [0, 1].
         shift: float32 (n,) in turns, within [-1/3, 1/3].
     """
+    turn_hue(planes, turns(shift))
+
+
+def turns(shift):
+    """Shifts (n,), in turns, as the angles (n, 3) that `turn_hue` adds for red, green and blue."""
+    turn = 6 * shift
+    return torch.stack((turn, turn - 2, turn + 2), 1)
+
+
+def turn_hue(planes, turns):
+    """As `shift_hue`. Args: turns: as of the function `turns`."""
     red, green, blue = planes.unbind(1)
     low = torch.minimum(red, green)
     torch.minimum(low, blue, out=low)
@@ -111,9 +140,7 @@ def shift_hue(planes, shift):
     hue = green.add(blue).sub_(red).sub_(low).div_(chroma.clamp_min(1e-12)).add_(1)
     torch.copysign(hue, green.sub_(blue), out=hue)
 
-    turn = 6 * shift
-    turns = torch.stack((turn, turn - 2, turn + 2), 1)[:, :, None]
-    angles = torch.add(hue[:, None], turns, out=planes).abs_().sub_(3).abs_().clamp_(1, 2)
+    angles = torch.add(hue[:, None], turns[:, :, None], out=planes).abs_().sub_(3).abs_().clamp_(1, 2)
     torch.addcmul(low.sub_(chroma)[:, None], chroma[:, None], angles, out=planes)
 
 

@@ -7,9 +7,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from conf import global_settings as settings
 from data.store import read_ahead
 from data.streams import rng, stream
-from parallel.distributed import rank, share_of, world
+from parallel.distributed import all_say, exchange, rank, share_of, world
 
 RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
 COPIED = 4096  # images at once on their way there
@@ -53,17 +54,27 @@ class _Ordered:
         return self._share(len(self.rows) - last * self.batch_size if step == last
                            else self.batch_size)
 
-    def _share(self, count):
-        return _share_of(count, self.piece_size or count, self.processes, self.number)
+    def _share(self, count, number=None):
+        """The Share of a process, by default of this one, in a batch of so many images."""
+        number = self.number if number is None else number
+        return _share_of(count, self.piece_size or count, self.processes, number)
 
     def _own(self, places):
         """This process's part of the positions of a batch."""
         return places if self.processes == 1 else places[self._share(len(places)).rows]
 
+    def _sent(self, array):
+        """An array on the device, without waiting: a GPU copies by itself what is pinned."""
+        values = torch.from_numpy(array)
+        if self.device.type == "cuda":
+            values = values.pin_memory()
+        return values.to(self.device, non_blocking=True)
+
 
 class Batches(_Ordered):
-    """Batches of images. Where they fit an accelerator's memory they live there; else a thread
-    reads ahead from the (memory-mapped) array.
+    """Batches of images. Where they fit the memory of all accelerators together they live there,
+    each process having every so many-th, and each batch is exchanged; else a thread reads ahead
+    from the (memory-mapped) array.
 
     Args:
         images: uint8 (N, H, H, 3) array or memory map. more: as for _Ordered.
@@ -73,17 +84,19 @@ class Batches(_Ordered):
         super().__init__(*more, **options)
         self.images, self._resident = images, None
         if self.device.type == "cuda":
+            kept = self.rows[self.number::self.processes]
             free = torch.cuda.mem_get_info(self.device)[0]
-            if len(self.rows) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free:
-                self._resident = self._to_device()
+            fits = len(kept) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free
+            if fits if self.processes == 1 else all_say(fits, self.device):
+                self._resident = self._to_device(kept)
                 self.labels = self.labels.to(self.device)
 
-    def _to_device(self):
-        """Copy the images of the rows part by part, so that the host never holds them all."""
-        resident = torch.empty(len(self.rows), *self.images.shape[1:], dtype=torch.uint8,
+    def _to_device(self, rows):
+        """Copy the images of some rows part by part, so that the host never holds them all."""
+        resident = torch.empty(len(rows), *self.images.shape[1:], dtype=torch.uint8,
                                device=self.device)
-        for start in range(0, len(self.rows), COPIED):
-            part = torch.from_numpy(self.images[self.rows[start:start + COPIED]])
+        for start in range(0, len(rows), COPIED):
+            part = torch.from_numpy(self.images[rows[start:start + COPIED]])
             resident[start:start + COPIED].copy_(part)
         return resident
 
@@ -91,9 +104,13 @@ class Batches(_Ordered):
         """Yield (this process's images uint8 (b, H, H, 3), all labels int64 (B,)) on the device."""
         steps = self.steps(self.order(seed, epoch), first_step)
         if self._resident is not None:
-            own = [self._own(places) for places in steps]
-            for mine, all_of_it in zip(self._on_device(own), self._on_device(steps)):
-                yield self._resident[mine], self.labels[all_of_it]
+            given, order, trades = zip(*map(self._trade, steps)) if steps else ((), (), ())
+            for mine, own, trade, places in zip(self._on_device(given), self._on_device(order),
+                                                trades, self._on_device(steps)):
+                images = self._resident[mine]
+                if self.processes > 1:
+                    images = exchange(images, *trade)[own]
+                yield images, self.labels[places]
             return
         with ThreadPoolExecutor(1) as reader:
             pending = [reader.submit(self._read, places) for places in steps[:AHEAD]]
@@ -104,9 +121,20 @@ class Batches(_Ordered):
                 yield (images.to(self.device, non_blocking=True),
                        labels.to(self.device, non_blocking=True))
 
+    def _trade(self, places):
+        """What this process does for a batch: (rows of its part to give away, process by process;
+        where the images of its share lie among those it gets, process by process; (how many it
+        gives to each, how many it gets from each))."""
+        shares = [places[self._share(len(places), number).rows] for number in range(self.processes)]
+        given = [part[part % self.processes == self.number] // self.processes for part in shares]
+        owners = shares[self.number] % self.processes
+        got = np.bincount(owners, minlength=self.processes).tolist()
+        order = np.argsort(np.argsort(owners, kind="stable"))
+        return np.concatenate(given), order, ([len(part) for part in given], got)
+
     def _on_device(self, steps):
         """Positions by step, copied to the device at once: copying each would wait for it."""
-        together = torch.from_numpy(np.concatenate(steps)).to(self.device)
+        together = self._sent(np.concatenate([np.arange(0), *steps]))
         return together.split([len(places) for places in steps])
 
     def _read(self, places):
@@ -137,18 +165,27 @@ class FeatureBatches(_Ordered):
         if seed is not None and len(self.features) > 1:
             random = rng("views", seed, epoch)
             views = random.integers(len(self.features), size=self.features.shape[1])
-            views = torch.from_numpy(views).to(self.device)
+            views = self._sent(views)
         steps = self.steps(order, first_step)
         for k in range(0, len(steps), TOGETHER):
             some = steps[k:k + TOGETHER]
             own = [self._own(places) for places in some]
-            rows = torch.from_numpy(self.rows[np.concatenate(own)])
-            labelled = torch.from_numpy(np.concatenate(some))
-            rows = rows.to(self.device, non_blocking=True)
-            labelled = labelled.to(self.device, non_blocking=True)
+            rows = self._sent(self.rows[np.concatenate(own)])
+            labelled = self._sent(np.concatenate(some))
             features = self.features[0][rows] if views is None else self.features[views[rows], rows]
             yield from zip(features.split([len(part) for part in own]),
                            self.labels[labelled].split([len(part) for part in some]))
+
+
+def evaluation_batch(device, size, alone=False):
+    """How many images a batch has that is only evaluated.
+
+    Args: size: px a side that the network sees; 1 for features. alone: as for Batches.
+    """
+    if torch.device(device).type == "cpu":
+        return settings.EVAL_BATCH_SIZE
+    processes = 1 if alone else world()
+    return max(settings.EVAL_BATCH_SIZE, processes * settings.EVAL_PIXELS // size ** 2)
 
 
 def generator(*numbers):

@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from parallel.batch_norm import SyncBatchNorm
+
 JOIN_SECONDS = 300
 SILENT_SECONDS = 3  # until another process than the first tells of an error
 
@@ -105,6 +107,24 @@ def meet():
         dist.barrier()
 
 
+def all_say(yes, device):
+    """Whether all processes say yes. They wait for each other."""
+    answer = torch.tensor(int(yes)).to(device)
+    dist.all_reduce(answer, dist.ReduceOp.MIN)
+    return bool(answer)
+
+
+def exchange(values, given, got):
+    """Give values (n, ...), in the order of the processes they are for, so many to each.
+
+    Args: given: list of ints, by process; got: how many each process has for this one.
+    Returns: (sum of got, ...), in the order of the processes they are from.
+    """
+    received = values.new_empty(sum(got), *values.shape[1:])
+    dist.all_to_all_single(received, values, got, given)
+    return received
+
+
 def restarted():
     """Whether torchrun started the processes again after one had failed."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
@@ -181,51 +201,6 @@ class _Gather(torch.autograd.Function):
         return grad[:, ctx.own] * world(), None
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over all processes, and of its gradients."""
-
-    @staticmethod
-    def forward(ctx, values):
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, grad):
-        total = grad.contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
-class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """torch.nn.SyncBatchNorm, batch norm over the images of all processes, for CPUs."""
-
-    def _check_input_dim(self, images):
-        pass  # of any: BatchNorm1d, 2d and 3d differ in nothing else
-
-    def forward(self, images):
-        """images: (B, C, ...), B may be 0 in some processes -> the same shape and dtype."""
-        if not self.training:
-            return super().forward(images)
-        x = images if images.dtype == torch.float64 else images.float()
-        others = [axis for axis in range(x.ndim) if axis != 1]
-
-        def spread(values):
-            return values.view(-1, *[1] * (x.ndim - 2))
-
-        count = _Sum.apply(x.new_tensor(x.numel() / x.shape[1]))
-        mean = _Sum.apply(x.sum(others)) / count
-        centred = x - spread(mean)
-        variance = _Sum.apply((centred * centred).sum(others)) / count
-        if self.track_running_stats:
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * spread(scale) + spread(self.bias)).to(images.dtype)
-
-
 def parallel(module, device):
     """The module as DistributedDataParallel with synchronised batch norm; itself in one process.
 
@@ -236,8 +211,7 @@ def parallel(module, device):
     cuda = device.type == "cuda"
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.__class__ = nn.SyncBatchNorm if cuda else SyncBatchNorm
-            part.process_group = None  # all processes
+            part.__class__ = SyncBatchNorm
     where = [device.index] if cuda else None
     # buffers need no copying: synchronised batch norm gives all processes the same
     wrap = nn.parallel.DistributedDataParallel

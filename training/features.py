@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from conf import global_settings as settings
-from data.dataloader import Batches, generator
+from data.dataloader import Batches, evaluation_batch, generator
 from data.sampling import stratified
 from functions import autocast, labelled_view
 from records.checkpoint import tensors_digest
@@ -53,8 +53,10 @@ def kept_features(folder, backbone, split, device, amp="off", views=0, seed=0, s
         with locked(path.with_suffix(""), say, "features", "--output-dir"):
             found = _read(path, say)
             if found is None:
-                batches = Batches(split.images, split.labels, settings.EVAL_BATCH_SIZE, device,
-                                  split.rows, alone=True)
+                size = settings.EVAL_BATCH_SIZE  # augmentation is drawn batch by batch
+                if not views:
+                    size = evaluation_batch(device, backbone.image_size, alone=True)
+                batches = Batches(split.images, split.labels, size, device, split.rows, alone=True)
                 view = labelled_view(*backbone.input)
                 parts = extract_features(backbone.model, batches, view, amp, views, seed)
                 rows = max(1, views) * len(split.rows)

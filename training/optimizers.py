@@ -40,33 +40,46 @@ class LARS(torch.optim.Optimizer):
     moco/optimizer.py of facebookresearch/moco-v3.
     """
 
+    _step_supports_amp_scaling = True  # tells a GradScaler to leave to `step` what it found
+
     def __init__(self, params, lr, momentum=settings.MOMENTUM, weight_decay=0.0):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self):
+        """One step, few operations for all weights together, without waiting for a GPU: whether a
+        GradScaler lets the step count, the kernel reads on the device."""
+        scale, found_inf = (getattr(self, name, None) for name in ("grad_scale", "found_inf"))
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                update = weight.grad
-                if group["weight_decay"]:
-                    update = update + group["weight_decay"] * weight
-                if weight.ndim > 1:
-                    update = update * _trust_ratio(weight, update)
-                state = self.state[weight]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(weight)
-                velocity = state["momentum_buffer"]
-                velocity.mul_(group["momentum"]).add_(update)
-                weight.sub_(group["lr"] * velocity)
+            for adapted in (True, False):
+                weights = [weight for weight in group["params"]
+                           if weight.grad is not None and (weight.ndim > 1) == adapted]
+                if weights:
+                    self._step(group, weights, adapted, scale, found_inf)
+
+    def _step(self, group, weights, adapted, scale, found_inf):
+        updates = [weight.grad for weight in weights]
+        if scale is not None:
+            updates = torch._foreach_div(updates, scale)
+        if group["weight_decay"]:
+            updates = torch._foreach_add(updates, weights, alpha=group["weight_decay"])
+        if adapted:
+            updates = torch._foreach_mul(updates, _trust_ratios(weights, updates))
+        for weight in weights:
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        velocities = [self.state[weight]["momentum_buffer"] for weight in weights]
+        torch._fused_sgd_(weights, updates, velocities, weight_decay=0.0, lr=group["lr"],
+                          momentum=group["momentum"], dampening=0.0, nesterov=False,
+                          maximize=False, is_first_step=False, found_inf=found_inf)
 
 
-def _trust_ratio(weight, update):
-    """The factor of an update, 1 where either norm is 0."""
-    norms = weight.norm(), update.norm()
-    scale = settings.LARS_TRUST * norms[0] / norms[1]
-    return torch.where((norms[0] > 0) & (norms[1] > 0), scale, torch.ones_like(scale))
+def _trust_ratios(weights, updates):
+    """The factor of each update, 1 where either norm is 0: a list of scalars on the device."""
+    of_weights, of_updates = (torch.stack(torch._foreach_norm(values))
+                              for values in (weights, updates))
+    ratios = settings.LARS_TRUST * of_weights / of_updates
+    return list(torch.where((of_weights > 0) & (of_updates > 0), ratios, 1.0).unbind())
 
 
 def _sgd(groups, lr):

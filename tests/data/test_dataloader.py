@@ -11,7 +11,9 @@ import torch
 
 from data import dataloader
 from data.dataloader import Batches, FeatureBatches
+from parallel import distributed
 from tests.common import ROOT
+from tests.processes import Processes
 
 
 @pytest.fixture
@@ -98,24 +100,49 @@ def pretend(monkeypatch):
 
 
 @pytest.mark.parametrize("free, resident", [(2 * 9 * 48, True), (2 * 9 * 48 - 1, False)])
-@pytest.mark.parametrize("processes, number", [(1, 0), (2, 1)])
-def test_images_on_an_accelerator_are_those_that_are_streamed(pretend, free, resident, processes, number):
+def test_images_on_an_accelerator_are_those_that_are_streamed(pretend, free, resident):
     """Nine of eleven images of 48 bytes live there where they take half of the free memory, else none."""
     pretend(free)
     images = np.random.default_rng(0).integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
     rows = np.array([10, 1, 7, 2, 3, 9, 5, 8, 4])
     there, here = (Batches(images, np.arange(11) * 2, 4, device, rows=rows) for device in ("cuda", "cpu"))
-    for batches in (there, here):
-        batches.processes, batches.number = processes, number
     assert (there._resident is not None) == resident and here._resident is None
-    for arguments in ((), (3, 1), (3, 2), (3, 1, 1)):
-        found, wanted = list(there.epoch(*arguments)), list(here.epoch(*arguments))
-        assert len(found) == len(wanted) > 0
+    same_batches(there, here)
+    (images_of, labels), *_ = there.epoch()
+    assert np.array_equal(images_of, images[rows[:4]]) and labels.tolist() == [20, 2, 14, 4]
+
+
+def same_batches(some, others):
+    for arguments in ((), (3, 1), (3, 2), (3, 1, 1), (3, 1, len(some))):
+        found, wanted = list(some.epoch(*arguments)), list(others.epoch(*arguments))
+        assert len(found) == len(wanted) == len(some) - (arguments[2] if len(arguments) > 2 else 0)
         for pair, other in zip(found, wanted):
             assert torch.equal(pair[0], other[0]) and torch.equal(pair[1], other[1])
-    (images_of, labels), *_ = there.epoch()
-    own = range(4) if processes == 1 else there.share(0).rows
-    assert np.array_equal(images_of, images[rows[list(own)]]) and labels.tolist() == [20, 2, 14, 4]
+
+
+@pytest.mark.parametrize("piece", [None, 2])
+@pytest.mark.parametrize("count, batch_size, held", [(2, 4, 5), (3, 4, 3), (2, 9, 5), (4, 2, 3)])
+def test_each_process_holds_its_part_and_gets_its_share(pretend, count, batch_size, held, piece, monkeypatch):
+    """Nine images where only so many have room, also with batches in which some processes have no image; but none where
+    one process lacks the room."""
+    processes = Processes(count)
+    for name, stands in (("dist", processes), ("rank", processes.get_rank), ("world", processes.get_world_size)):
+        monkeypatch.setattr(distributed, name, stands)
+        monkeypatch.setattr(dataloader, name, stands, raising=False)
+    images = np.random.default_rng(0).integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
+    rows = np.array([10, 1, 7, 2, 3, 9, 5, 8, 4])
+
+    def work(rank):
+        there, here = (Batches(images, np.arange(11) * 2, batch_size, device, rows=rows, piece_size=piece)
+                       for device in ("cuda", "cpu"))
+        parts = there._resident
+        same_batches(there, here)
+        return None if parts is None else len(parts)
+
+    pretend(2 * held * 48)
+    assert sum(processes.run(work)) == 9
+    pretend(2 * held * 48 - 1)
+    assert processes.run(work) == [None] * count
 
 
 LIMITED = """
@@ -145,3 +172,12 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
                           env={**os.environ, "OMP_NUM_THREADS": "2"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "100000"
+
+
+@pytest.mark.parametrize("size, processes, images", [(1, 1, 2 ** 21), (32, 1, 2048), (32, 4, 8192), (64, 1, 512), (224, 1, 256),
+                                                     (224, 8, 334)])
+def test_evaluation_fills_a_gpu_and_is_as_ever_on_a_cpu(size, processes, images, monkeypatch):
+    monkeypatch.setattr(dataloader, "world", lambda: processes)
+    assert dataloader.evaluation_batch("cuda", size) == images
+    assert dataloader.evaluation_batch("cuda:1", size, alone=True) == max(256, 2 ** 21 // size ** 2)
+    assert dataloader.evaluation_batch("cpu", size) == 256

@@ -107,6 +107,16 @@ def test_one_neighbour_that_is_near_loses_to_many():
     assert knn_accuracy(bank, labels, query, torch.tensor([1])) == 1
 
 
+def test_a_batch_that_fills_a_card_gives_the_same_features(split, tmp_path, monkeypatch):
+    """Also augmented ones, which are drawn batch by batch."""
+    for views in (0, 2):
+        wanted = np.array(kept_features(tmp_path / "a", backbone_of(0), split, "cpu", views=views))
+        monkeypatch.setattr("training.features.evaluation_batch", lambda *_, **options: 3)
+        found = np.array(kept_features(tmp_path / "b", backbone_of(0), split, "cpu", views=views))
+        assert np.allclose(found, wanted, atol=1e-5) and len({str(view) for view in wanted}) == max(1, views)
+        monkeypatch.undo()
+
+
 def test_extraction_leaves_the_backbone_as_it_was(split):
     backbone = backbone_of(0)
     before = {name: tensor.clone() for name, tensor in backbone.model.state_dict().items()}

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from tests.operations import Operations
 from training.optimizers import LARS, OPTIMIZERS, build_optimizer, learning_rate
 
 
@@ -81,6 +82,60 @@ def test_lars_of_a_network_adapts_its_weights_only(decay):
         moved = float((p.detach() - old).norm())
         wanted = 0.001 * float(old.norm()) if p.ndim > 1 else float(torch.ones_like(p).norm())
         assert moved == pytest.approx(wanted, rel=1e-4)
+
+
+def lars_weight_by_weight(weights, gradients, velocities, lr, decay):
+    """A step of LARS as its paper has it, one weight after the other, in place."""
+    for weight, update, velocity in zip(weights, gradients, velocities):
+        update = update + decay * weight if weight.ndim > 1 else update
+        if weight.ndim > 1 and weight.norm() > 0 and update.norm() > 0:
+            update = update * (0.001 * weight.norm() / update.norm())
+        velocity.mul_(0.9).add_(update)
+        weight.sub_(lr * velocity)
+
+
+@pytest.mark.parametrize("decay", [0.0, 1e-2])
+def test_lars_of_all_weights_at_once_is_that_of_each(decay):
+    """Over steps, with weights and gradients of zeros, of no gradient, and in channels-last."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(),
+                                 torch.nn.Linear(4, 2), torch.nn.Linear(2, 2)).to(memory_format=torch.channels_last)
+    torch.nn.init.zeros_(module[3].weight)
+    optimizer, trained = build_optimizer("lars", module, 0.5, decay), list(module.parameters())[:-2]
+    weights = [p.detach().clone() for p in trained]
+    velocities = [torch.zeros_like(p) for p in trained]
+    for step in range(4):
+        for p in trained:
+            p.grad = torch.randn_like(p) if step else torch.zeros_like(p)
+        lars_weight_by_weight(weights, [p.grad for p in trained], velocities, 0.5, decay)
+        optimizer.step()
+    torch.testing.assert_close([p.detach() for p in trained], weights, rtol=1e-6, atol=1e-7)
+    kept = [optimizer.state[p]["momentum_buffer"] for p in trained]
+    torch.testing.assert_close(kept, velocities, rtol=1e-6, atol=1e-7)
+    assert len(optimizer.state) == len(trained)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_asks_for_no_value(name):
+    """Which on a GPU would wait for it: neither alone nor under a scaler, whether it counts or not; and the number of
+    operations does not grow with the weights."""
+    counts = {}
+    for layers in (2, 8):
+        module = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(layers)))
+        optimizer, scaler = build_optimizer(name, module, 0.1, 1e-3), torch.amp.GradScaler("cpu", init_scale=2.0)
+        scaler.scale(torch.ones(()))
+        for value in (1.0, float("inf"), 1.0):
+            for p in module.parameters():
+                p.grad = torch.full_like(p, value)
+            with Operations() as seen:
+                scaler.step(optimizer)
+                scaler.update()
+        assert seen.asked == 0
+        with Operations() as seen:
+            optimizer.step()
+        assert seen.asked == 0
+        counts[layers] = seen.total
+    assert counts[8] == counts[2] <= 20
 
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
