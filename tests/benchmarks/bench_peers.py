@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_peers.py --task simclr --size 64 --peer lightly-train=DIR [--start-size 32] [--quick]
     python tests/benchmarks/bench_peers.py --task simclr --size 32 --peer solo-learn=DIR --stem 3x3
-    python tests/benchmarks/bench_peers.py --task supervised --size 32 --stem 3x3 --peer pytorch-cifar100=DIR [--csv FILE]
+    python tests/benchmarks/bench_peers.py --task supervised --size 32 --stem 3x3 --peer pytorch-cifar100=DIR
     python tests/benchmarks/bench_peers.py --task supervised --size 32 --stem 7x7 --peer timm=DIR
 
 DIR: a virtual environment (lightly-train), or a checkout (github.com/vturrisi/solo-learn, sthalles/SimCLR,
@@ -59,7 +59,8 @@ def steady(images, epochs, seconds):
     """Images per second of what a longer run has more. Args: epochs, seconds: pairs, shorter and longer; images: of an
     epoch. Raises: ValueError where the longer run did not take longer."""
     if seconds[1] <= seconds[0]:
-        raise ValueError(f"{epochs[1]} epochs took {seconds[1]:.1f} s, {epochs[0]} took {seconds[0]:.1f} s: more --images")
+        raise ValueError(f"{epochs[1]} epochs took {seconds[1]:.1f} s, {epochs[0]} took {seconds[0]:.1f} s: "
+                         "more --images")
     return images * (epochs[1] - epochs[0]) / (seconds[1] - seconds[0])
 
 
@@ -113,7 +114,8 @@ def report_time(rates, arguments):
     """Time to 0.70 on CIFAR-100, ours as it was, the repository's by its rate."""
     seconds, epoch = time_to(ACCURACY, arguments.csv)
     theirs = [arguments.peer_epochs * CIFAR100_IMAGES / rate for rate in rates]
-    print(f"# to {ACCURACY}: ours in epoch {epoch}, the repository's assumed in epoch {arguments.peer_epochs}", flush=True)
+    print(f"# to {ACCURACY}: ours in epoch {epoch}, the repository's assumed in epoch {arguments.peer_epochs}",
+          flush=True)
     measure.report(f"CIFAR-100 from scratch to {ACCURACY} on validation", {
         "ours": [seconds] * len(theirs), "pytorch-cifar100, by its rate": theirs}, "s", SOONER_REQUIRED)
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 CIFAR_SIDE = 32  # px
 TRAIN_PER_TEST = 5
+READ_BY_ALL = {".png", ".jpg", ".jpeg"}
 
 
 def spread(source, count):
@@ -28,15 +29,15 @@ def spread(source, count):
 
 
 def place(files, folder, side):
-    """Copy files to folder/<class>/, those of another size resized to side x side pixels."""
+    """Copy files to folder/<class>/; as PNG those of a kind that not all read, and those of another size, resized."""
     for file in files:
         there = folder / file.parent.name / file.name
         there.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(file) as image:
-            if image.size == (side, side):
+            if image.size == (side, side) and file.suffix.lower() in READ_BY_ALL:
                 shutil.copy(file, there)
             else:
-                image.convert("RGB").resize((side, side), Image.BICUBIC).save(there, quality=95)
+                image.convert("RGB").resize((side, side), Image.BICUBIC).save(there.with_suffix(".png"))
 
 
 def pixels(files):

@@ -17,7 +17,8 @@ import measure
 import yaml
 
 HERE = Path(__file__).resolve().parent
-WIDTH, TEMPERATURE, LR = 128, 0.1, 3e-4  # of the projection; of NT-Xent; of Adam
+HIDDEN, WIDTH = 512, 128  # of the projection head, as ours and SimCLR's code have it
+TEMPERATURE, LR = 0.1, 3e-4  # of NT-Xent; of Adam
 SUPERVISED_LR = 0.1  # of SGD
 
 
@@ -90,7 +91,8 @@ def lightly_train(folder, job):
     options = {"out": job.out / "run", "data": job.images / "imagenet" / "train", "model": "torchvision/resnet18",
                "method": "simclr", "epochs": job.epochs, "batch_size": job.batch, "num_workers": job.workers,
                "accelerator": "cpu", "devices": 1, "precision": "bf16-mixed", "optim": "adamw", "optim_args.lr": LR,
-               "method_args.temperature": TEMPERATURE, "transform_args.image_size": f"[{job.size},{job.size}]"}
+               "method_args.temperature": TEMPERATURE, "method_args.hidden_dim": HIDDEN,
+               "method_args.output_dim": WIDTH, "transform_args.image_size": f"[{job.size},{job.size}]"}
     return [Path(folder) / "bin" / "lightly-train", "pretrain", *(f"{name}={it}" for name, it in options.items())]
 
 
@@ -108,7 +110,7 @@ def solo_learn(folder, job):
                      {"override hydra/job_logging": "disabled"}],
         "hydra": {"output_subdir": None, "run": {"dir": "."}},
         "name": "simclr", "method": "simclr", "backbone": {"name": "resnet18"},
-        "method_kwargs": {"proj_hidden_dim": 512, "proj_output_dim": WIDTH, "temperature": TEMPERATURE},
+        "method_kwargs": {"proj_hidden_dim": HIDDEN, "proj_output_dim": WIDTH, "temperature": TEMPERATURE},
         "data": {"dataset": "cifar10" if cifar else "custom", "train_path": str(train), "format": "image_folder",
                  "num_workers": job.workers, **({"val_path": str(train)} if cifar else {})},
         "augmentations": [views],
@@ -130,8 +132,8 @@ def simclr_code(folder, job):
     """At 32 px its own CIFAR-10; at any other size a folder of images."""
     changes = {} if job.size == 32 else {"images": str(job.images / "imagenet" / "train"), "size": job.size}
     return [*launched(folder, "run.py", changes), "-data", job.images / "pickled", "-dataset-name", "cifar10",
-            "--epochs", job.epochs, "-b", job.batch, "-j", job.workers, "--lr", LR, "--out_dim", WIDTH,
-            "--temperature", TEMPERATURE, "--disable-cuda"]
+            "-a", "resnet18", "--epochs", job.epochs, "-b", job.batch, "-j", job.workers, "--lr", LR,
+            "--out_dim", WIDTH, "--temperature", TEMPERATURE, "--disable-cuda"]
 
 
 def cifar100_code(folder, job):
@@ -141,12 +143,12 @@ def cifar100_code(folder, job):
 
 
 def timm(folder, job):
-    """Crops as of CIFAR where its names allow: padded, flipped, no colours."""
-    return [python_of(folder), Path(folder) / "train.py", "--data-dir", job.images / "cifar100", "--train-split", "train",
-            "--val-split", "test", "--model", "resnet18", "--num-classes", 100, "--img-size", job.size, "--epochs",
-            job.epochs, "--batch-size", job.batch, "--workers", job.workers, "--device", "cpu", "--amp", "--amp-dtype",
-            "bfloat16", "--channels-last", "--opt", "sgd", "--lr", SUPERVISED_LR, "--warmup-epochs", 0, "--color-jitter",
-            0, "--train-crop-mode", "rkrc", "--output", job.out / "run"]
+    """Its crops and flips, without its changes of colour."""
+    return [python_of(folder), Path(folder) / "train.py", "--data-dir", job.images / "cifar100",
+            "--train-split", "train", "--val-split", "test", "--model", "resnet18", "--num-classes", 100,
+            "--img-size", job.size, "--epochs", job.epochs, "--batch-size", job.batch, "--workers", job.workers,
+            "--device", "cpu", "--amp", "--amp-dtype", "bfloat16", "--channels-last", "--opt", "sgd",
+            "--lr", SUPERVISED_LR, "--warmup-epochs", 0, "--color-jitter", 0, "--output", job.out / "run"]
 
 
 PEERS = {
