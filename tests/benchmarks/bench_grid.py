@@ -1,11 +1,11 @@
-"""Grids of six and more linear classifiers on one frozen backbone, beside the first cell and as often it, on CIFAR-100.
+"""Grids of linear classifiers on one frozen backbone, beside their first cell alone and as many such, on CIFAR-100.
 
     python tests/benchmarks/bench_grid.py [--quick] [--cells 6 24]
 
 The first cell finds no features and extracts them from 60,000 images at 224 px, the input of ImageNet weights; here
 the weights are random, which takes as long. The grid is started in one folder for its first cell (CELL=1), for the rest
 of its six, and for what more cells, with further weight decays, add to these; the times up to a number of cells are
-together those of their grid. As often it: each cell extracting for itself takes so many times the first. All is counted
+together those of their grid. As many such: if each cell extracted for itself, so many times the first. All is counted
 from start to end, 100 epochs a cell.
 Reads data/cifar100.
 """
