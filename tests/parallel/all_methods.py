@@ -22,6 +22,7 @@ from self_supervised_pretrained.vicreg import VICReg  # noqa: E402
 from supervised import resnet  # noqa: E402
 from supervised.resnet import ResNet  # noqa: E402
 from tests.parallel import one_gradient  # noqa: E402
+from training import penalties  # noqa: E402
 
 SHORT = ["--epochs", "2", "--image-size", "32", "--amp", "off", "--warmup-epochs", "0"]
 
@@ -44,7 +45,7 @@ def in_float64():
 def main(folder, *more):
     """Compute gradients, pre-train in every way, then train all five methods, linear classifiers by steps and whole."""
     one_gradient.main(folder / "gradients.pth")
-    resnet.WIDTH = 8
+    resnet.WIDTH, penalties.LOWEST = 8, 0.1  # of a lower penalty rounding tells where it ends
     in_float64()
     common = ["--data-dir", str(folder / "data"), "--output-dir", str(folder / "out"), *SHORT, *more]
     for model_type, kind in PRETRAININGS.items():

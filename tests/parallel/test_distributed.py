@@ -63,7 +63,7 @@ def test_some_processes_give_what_one_gives(made, processes):
     runs = len(PRETRAININGS) + len(MODEL_TYPES) + sum(kind.frozen for kind in MODEL_TYPES.values())
     assert len(wanted) == 2 * runs and found.keys() == wanted.keys()
     for name, value in found.items():
-        near = {"rtol": 0.06, "atol": 0.06} if "-lbfgs" in name else {"rtol": 2e-3, "atol": 1e-4}  # where it ended
+        near = {"rtol": 1e-2, "atol": 1e-2} if "-lbfgs" in name else {"rtol": 2e-3, "atol": 1e-4}  # where it ended
         torch.testing.assert_close(value, wanted[name], **near, msg=lambda text, name=name: f"{name}: {text}")
 
 
