@@ -2,7 +2,8 @@
 # How the study's recipe was found: changes of it, each in a folder of its own, res/study/recipe/<change>, with the
 # CSVs behind the tables of res/study/README.md. Runs what has no results, and resumes what was cut off.
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
-# finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the ImageNet images.
+# finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the
+# ImageNet images.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
@@ -82,12 +83,16 @@ simclr() {
 labels() { RATIOS=0.3 PRETRAIN_ARGS="$pretraining --epochs 5 --crop-scale 0.25 $*" probe supervised_pretrained; }
 # Training with these options, after pre-training with labels or without
 scratch() { few supervised --stem 7x7 --image-size 32 "$@"; }
-finetune() { local weights; weights=$(base) && few supervised_pretrained_finetune --pretrained-model-path "$weights" "$@"; }
+finetune() {
+    local weights; weights=$(base) && few supervised_pretrained_finetune --pretrained-model-path "$weights" "$@"
+}
 finetune_all() {
     local weights; weights=$(base) && LRS=0.001 BATCH_SIZES=64 RATIOS='' \
         cell supervised_pretrained_finetune --pretrained-model-path "$weights" --epochs 3 "$@"
 }
-linear() { local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"; }
+linear() {
+    local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"
+}
 
 for name in "$@"; do
     [[ $'\n'$(changes) == *$'\n'"$name "* ]] || { echo "error: no change $name" >&2; exit 2; }

@@ -23,7 +23,7 @@ ALL = ["--eval-every", "1"]
 
 
 def features_of(views=1, count=120, width=9, classes=4):
-    """Features (V, N, D) of very different lengths and means, one of them constant, and labels that they tell in part."""
+    """Features (V, N, D) of very different lengths and means, one of them constant; labels that they tell in part."""
     rng = np.random.default_rng(0)
     labels = rng.integers(classes, size=count) * (rng.random(count) < 0.9)
     centres = rng.normal(size=(classes, width))
@@ -73,7 +73,8 @@ def test_the_minima_are_those_of_scikit_learn(monkeypatch, views, balanced):
                                     class_weight="balanced" if balanced else None).fit(scaled, again)
         np.testing.assert_allclose(classifier.fc.weight.detach(), wanted.coef_, rtol=1e-3, atol=3e-3)
         bias = classifier.fc.bias.detach().numpy()
-        np.testing.assert_allclose(bias - bias.mean(), wanted.intercept_ - wanted.intercept_.mean(), rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(bias - bias.mean(), wanted.intercept_ - wanted.intercept_.mean(), rtol=1e-3,
+                                   atol=2e-3)
         assert found["accuracy"] == pytest.approx(wanted.score(scaled, again))
     assert [f"{penalty:g}" for penalty in penalties.penalties(6)] == [
         "1", "0.1", "0.01", "0.001", "0.0001", "1e-05"]
@@ -163,11 +164,13 @@ def test_features_are_standardised_unless_a_flag_says_otherwise(linear):
 
 
 @pytest.mark.parametrize("words, said", [
-    ("--model-type Supervised", "--optimizer lbfgs solves linear classifiers alone, not Supervised; these methods have one: "
+    ("--model-type Supervised",
+     "--optimizer lbfgs solves linear classifiers alone, not Supervised; these methods have one: "
      + ", ".join(FROZEN)),
     ("--model-type SelfSupervisedPretrained --criterion MultiMarginLoss",
      "--optimizer lbfgs is for CrossEntropyLoss, not MultiMarginLoss"),
-    ("--model-type SelfSupervisedPretrained --epochs 1", "--epochs 1: with --optimizer lbfgs it is the number of penalties")])
+    ("--model-type SelfSupervisedPretrained --epochs 1",
+     "--epochs 1: with --optimizer lbfgs it is the number of penalties")])
 def test_where_there_is_nothing_to_solve(tmp_path, capsys, words, said):
     with pytest.raises(SystemExit) as stop:
         run(train, tmp_path, *words.split(), "--optimizer", "lbfgs")
