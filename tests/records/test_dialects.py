@@ -44,7 +44,8 @@ def transformers(name):
 
 
 @pytest.mark.parametrize("arch", ARCHS)
-@pytest.mark.parametrize("spoken, prefix, head", [(weiaicunzai, "module.", "module.fc"), (transformers, "resnet.", "classifier.1")])
+@pytest.mark.parametrize("spoken, prefix, head", [(weiaicunzai, "module.", "module.fc"),
+                                                  (transformers, "resnet.", "classifier.1")])
 def test_a_dialect_is_the_same_network(arch, spoken, prefix, head):
     model = resnet(arch, 7, "3x3" if spoken is weiaicunzai else "7x7").eval()
     state = {name: value for name, value in model.state_dict().items() if not name.startswith("fc.")}
@@ -69,11 +70,13 @@ def other(step=1):
 
 
 BESIDE = {  # accepted: what lies beside the backbone, and its name in words
-    "Barlow Twins' batch norm behind the projector": ({"module.bn.running_mean": torch.zeros(99), "module.bn.running_var": torch.ones(99)},
+    "Barlow Twins' batch norm behind the projector": ({"module.bn.running_mean": torch.zeros(99),
+                                                       "module.bn.running_var": torch.ones(99)},
                                                       "module.bn (2)"),
     "a learned temperature": ({"logit_scale": torch.tensor(1.0)}, "logit_scale (1)"),
     "the same network under another name": (below("online."), f"online ({len(BODY)})"),
-    "that with a head": ({**below("online.net."), "online.top.weight": torch.zeros(9, 512)}, f"online ({len(BODY) + 1})"),
+    "that with a head": ({**below("online.net."), "online.top.weight": torch.zeros(9, 512)},
+                         f"online ({len(BODY) + 1})"),
 }
 
 
@@ -85,7 +88,8 @@ def test_what_may_lie_beside(name):
 
 @pytest.mark.parametrize("beside", [
     {"norm.running_mean": torch.zeros(3), "norm.running_var": torch.ones(3)}, below("online.", other()),
-    {**below("online."), "online.adapter.weight": torch.zeros(3, 3, 1, 1)}], ids=["of pixels", "another network", "a part between"])
+    {**below("online."), "online.adapter.weight": torch.zeros(3, 3, 1, 1)}],
+    ids=["of pixels", "another network", "a part between"])
 def test_what_may_not(beside):
     with pytest.raises(ValueError, match="x.pth: .*(neither its head|different ResNets)"):
         find_backbone({**below("backbone."), **beside}, "x.pth")
@@ -102,9 +106,12 @@ REFUSED = {
     "beyond float32": (replaced(torch.full((64, 3, 7, 7), 1e200, dtype=torch.float64)), "conv1.weight is not finite"),
     "control signs": ({**BODY, "a\n\x1b[31m\u202eb": torch.zeros(3, 1, 1)}, r"a\\n\\x1b\[31m\\u202eb; save"),
     "nothing": ({}, "take another file"),
-    **{f"input: {key} {value}": ({"model": BODY, "trained_as": {**INPUT, key: value}}, "does not say what input it expects")
-       for key, value in (("image_size", 10 ** 9), ("image_size", 32.5), ("image_size", torch.tensor(32)), ("std", (1e-300, 1, 1)),
-                          ("mean", torch.zeros(3)), ("mean", (1e9, 0, 0)), ("sample_ratio", "all"), ("sample_ratio", 2))},
+    **{f"input: {key} {value}": ({"model": BODY, "trained_as": {**INPUT, key: value}},
+                                 "does not say what input it expects")
+       for key, value in (("image_size", 10 ** 9), ("image_size", 32.5), ("image_size", torch.tensor(32)),
+                          ("std", (1e-300, 1, 1)),
+                          ("mean", torch.zeros(3)), ("mean", (1e9, 0, 0)), ("sample_ratio", "all"),
+                          ("sample_ratio", 2))},
 }
 
 
