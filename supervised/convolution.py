@@ -56,11 +56,11 @@ class _Whole(torch.autograd.Function):
         (rows, matrix), (height, width, after, before) = ctx.saved_tensors, ctx.shape
         grad = grad.permute(0, 2, 3, 1).flatten(1)
         of_matrix = (grad.T @ rows).view(-1, after, height, width, before).permute(0, 2, 3, 1, 4)
-        of_kernel = grad.new_zeros(3, 3, after, before)
+        of_kernel = _sums(grad, 3, 3, after, before)
         for part, of_part in zip(ctx.parts, of_matrix):
             of_kernel[part] += of_part
         of_x = (grad @ matrix).unflatten(1, (height, width, before)).permute(0, 3, 1, 2)
-        return of_x, of_kernel.permute(2, 3, 0, 1), None
+        return of_x, of_kernel.permute(2, 3, 0, 1).to(grad), None
 
 
 class _Windows(torch.autograd.Function):
@@ -87,8 +87,14 @@ class _Windows(torch.autograd.Function):
         of_kernel = (grad.T @ windows).view(kernel.shape)
         of_windows = (grad @ kernel.flatten(1)).unflatten(0, (-1, height, width))
         of_windows = of_windows.unflatten(3, kernel.shape[1:])
-        of_padded = grad.new_zeros(ctx.shape)
+        of_padded = _sums(grad, *ctx.shape)
         for i, j in itertools.product(range(3), range(3)):
             of_padded[:, i:i + stride * height:stride, j:j + stride * width:stride] += (
                 of_windows[:, :, :, i, j])
-        return of_padded[:, 1:-1, 1:-1].permute(0, 3, 1, 2), of_kernel.permute(0, 3, 1, 2), None
+        of_x = of_padded[:, 1:-1, 1:-1].permute(0, 3, 1, 2).to(grad)
+        return of_x, of_kernel.permute(0, 3, 1, 2), None
+
+
+def _sums(like, *shape):
+    """Zeros to add to: at least float32, as a convolution adds up."""
+    return like.new_zeros(shape, dtype=torch.promote_types(like.dtype, torch.float32))
