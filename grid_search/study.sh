@@ -33,7 +33,10 @@ pretrained() { # SCRIPT without its ending
     cells "$1_finetune" 0.001 64 0.1 3
 }
 scratch() { trained supervised '' --stem 7x7 --image-size 32; }
-supervised() { PRETRAIN_ARGS="$pretraining --lr 1e-3 --epochs 5 --crop-scale 0.25" && pretrained supervised_pretrained; }
+supervised() {
+    PRETRAIN_ARGS="$pretraining --lr 1e-3 --epochs 5 --crop-scale 0.25"
+    pretrained supervised_pretrained
+}
 self_supervised() {
     PRETRAIN_ARGS="$pretraining --lr 3e-4 --epochs 20 --temperature 0.1 --crop-scale 0.5 --knn-every 5"
     pretrained self_supervised_pretrained

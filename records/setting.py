@@ -33,11 +33,11 @@ BEHIND = "pre-training "  # before a setting of the run behind the weights
 class Setting(NamedTuple):
     """All that a run was made from but the seeds: runs that agree in it are one row.
 
-    `lr`, `batch_size`: None of lbfgs, which has neither. `ratio`, `source`: sample ratio and dataset of its pre-training, None without one of ours; of
-    a pre-training, `ratio` is its own. `more`: all else as sorted pairs of texts, e.g. ("stem",
-    "3x3"), ("pre-training epochs", "20"), ("images", digest), ("weights", "imagenet"). Its
-    "record" says where all this is from: "full" (a YAML with `settings`), "flags" (an older one)
-    or "name".
+    `lr`, `batch_size`: None of lbfgs, which has neither. `ratio`, `source`: sample ratio and dataset
+    of its pre-training, None without one of ours; of a pre-training, `ratio` is its own. `more`: all
+    else as sorted pairs of texts, e.g. ("stem", "3x3"), ("pre-training epochs", "20"), ("images",
+    digest), ("weights", "imagenet"). Its "record" says where all this is from: "full" (a YAML with
+    `settings`), "flags" (an older one) or "name".
     """
     pretraining: bool
     data: str
@@ -166,7 +166,8 @@ def full_setting(config, pretraining):
     more = {"record": "full", **others(said), **digests(config), **behind}
     return Setting(pretraining, text(said["data"]), float(said.get("label_ratio", 1)),
                    text(said["model_type"]), text(said["optimizer"]),
-                   said.get("lr") and float(said["lr"]), said.get("batch_size"), ratio and float(ratio), source, tuple(sorted(more.items())))
+                   said.get("lr") and float(said["lr"]), said.get("batch_size"), ratio and float(ratio), source,
+                   tuple(sorted(more.items())))
 
 
 def others(said, prefix="", known=FIELDS):

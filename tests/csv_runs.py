@@ -12,7 +12,8 @@ COMMON = {"epochs": 1, "scheduler": "cosine", "weight_decay": 0.0005, "arch": "r
           "image_size": 32, "amp": "off", "compile": False, "micro_batch_size": None, "seed": 0}
 TRAINING = {**COMMON, "criterion": "CrossEntropyLoss", "label_smoothing": 0.0, "label_ratio": 1.0, "val_ratio": 0.1,
             "val_seed": 0}
-PRETRAINING = {**COMMON, "model_type": "SelfSupervisedPretraining", "data": "imagenet", "optimizer": "adam", "lr": 0.001,
+PRETRAINING = {**COMMON, "model_type": "SelfSupervisedPretraining", "data": "imagenet", "optimizer": "adam",
+               "lr": 0.001,
                "batch_size": 64, "sample_ratio": 1.0, "crop_scale": 0.08, "temperature": 0.5}
 
 
@@ -39,7 +40,8 @@ def write_predicted(path, made, correct, classes=3):
     """Predictions beside a CSV, right where `correct` is. Args: made: its YAML."""
     labels = [place % classes for place in range(len(correct))]
     write_labels(path, made["data"]["test"], labels, classes)
-    write_predictions(path, [label if right else (label + 1) % classes for label, right in zip(labels, correct)], classes)
+    write_predictions(path, [label if right else (label + 1) % classes for label, right in zip(labels, correct)],
+                      classes)
 
 
 def epoch(val, test, **more):

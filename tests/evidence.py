@@ -21,4 +21,5 @@ def tracked():
 
 
 TRACKED = tracked()
-EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent.name == "res" and path.is_relative_to(STUDY)]
+EVIDENCE = [path for path in TRACKED if path.suffix == ".csv" and path.parent.name == "res"
+            and path.is_relative_to(STUDY)]

@@ -8,4 +8,5 @@ cd "$root"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # each of the processes would start a thread a core
 cores=$(python -c 'from data.packing import cores; print(cores())')
 # What passes leaves no folder: checkpoints are large.
-python -m pytest tests --quiet --numprocesses "$cores" --dist worksteal --override-ini=tmp_path_retention_policy=failed "$@"
+python -m pytest tests --quiet --numprocesses "$cores" --dist worksteal \
+    --override-ini=tmp_path_retention_policy=failed "$@"

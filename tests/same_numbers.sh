@@ -15,19 +15,19 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 runs() { # CODE OUT DATA SOURCE DATA_DIR [options]: one epoch or two of everything
     local code=$1 out=$2 data=$3 source=$4 kind weights
     local options=(--epochs 2 --data-dir "$5" --output-dir "$2" --amp off --image-size 16 "${@:6}")
-    local few=(--data "$data" --label-ratio 0.5 --batch-size 8)
+    local few=(--data "$data" --label-ratio 0.5 --batch-size 8 ${options[@]+"${options[@]}"})
     for kind in SelfSupervisedPretraining SupervisedPretraining; do
         python "$code/pretrain.py" --model-type "$kind" --data "$source" --sample-ratio 0.02 --batch-size 16 \
-            --lr 1e-3 --stem 7x7 --knn-every 1 "${options[@]}"
+            --lr 1e-3 --stem 7x7 --knn-every 1 ${options[@]+"${options[@]}"}
     done
     for kind in SelfSupervised Supervised; do
         weights=$(echo "$out/checkpoint/${kind}Pretraining/"*/last.pth)
         python "$code/train.py" --model-type "${kind}Pretrained" --pretrained-model-path "$weights" \
-            --optimizer adam --lr 1e-3 "${few[@]}" "${options[@]}"
+            --optimizer adam --lr 1e-3 ${few[@]+"${few[@]}"}
         python "$code/train.py" --model-type "${kind}PretrainedFinetune" --pretrained-model-path "$weights" \
-            --lr 0.001 "${few[@]}" "${options[@]}"
+            --lr 0.001 ${few[@]+"${few[@]}"}
     done
-    python "$code/train.py" --model-type Supervised --lr 0.001 "${few[@]}" "${options[@]}"
+    python "$code/train.py" --model-type Supervised --lr 0.001 ${few[@]+"${few[@]}"}
 }
 said() { "$@" >"$there/log" 2>&1 || { tail -n 3 "$there/log"; exit 1; }; } # a command's last lines where it fails
 for side in code here; do

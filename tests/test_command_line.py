@@ -20,7 +20,8 @@ def test_a_value_may_begin_with_a_minus(words):
     assert parsed(*words).mean == [-0.1, 0, 0]
 
 
-@pytest.mark.parametrize("words", [["--std", "1e-30,1,1"], ["--std", "1,1,1e9"], ["--mean", "1e5,0,0"], ["--mean", "-1e5,0,0"],
+@pytest.mark.parametrize("words",
+                         [["--std", "1e-30,1,1"], ["--std", "1,1,1e9"], ["--mean", "1e5,0,0"], ["--mean", "-1e5,0,0"],
                                    ["--std", "-1,1,1"], ["--lr", "-1"], ["--mean", "-x"]])
 def test_an_input_that_float32_cannot_show_is_refused(words, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -49,7 +50,8 @@ def test_run_sh_says_itself_what_a_method_is(option):
 
 @pytest.mark.parametrize("words", [["--help"], ["demo", "-h"], ["demo", "--epochs", "1", "--help"]])
 def test_help_of_run_sh_runs_and_installs_nothing(words, tmp_path):
-    done = subprocess.run(["bash", ROOT / "run.sh", *words], env={"PATH": "/usr/bin:/bin", "VENV": str(tmp_path / "none")},
+    done = subprocess.run(["bash", ROOT / "run.sh", *words],
+                          env={"PATH": "/usr/bin:/bin", "VENV": str(tmp_path / "none")},
                           cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "") and "bash run.sh demo" in done.stdout
     assert not list(tmp_path.iterdir())

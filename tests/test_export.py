@@ -127,7 +127,8 @@ def test_a_pretraining_with_labels_has_one(tmp_path):
 
 def test_other_files_are_none_of_ours(made, tmp_path, capsys):
     torch.save(checkpoint.read(made["7x7", "Supervised"])["model"], tmp_path / "weights.pth")
-    for path, message in ((tmp_path / "weights.pth", "not a checkpoint of train.py"), (tmp_path / "gone", "no checkpoint at")):
+    for path, message in ((tmp_path / "weights.pth", "not a checkpoint of train.py"),
+                          (tmp_path / "gone", "no checkpoint at")):
         assert run(path, "torchvision", tmp_path / "net.pth") == 1
         assert message in error_of(capsys)
     assert run(made["7x7", "Supervised"], "torchvision", tmp_path / "no" / "net.pth") == 1
@@ -137,7 +138,8 @@ def test_other_files_are_none_of_ours(made, tmp_path, capsys):
 
 def test_the_newest_is_found(made, tmp_path, capsys):
     common = ["--output-dir", str(made["3x3", "Supervised"].parents[3]), "--format", "timm"]
-    for kind, data, what in (("Supervised", [], "classifier"), ("SelfSupervisedPretraining", ["--data", "cifar100"], "backbone")):
+    for kind, data, what in (("Supervised", [], "classifier"),
+                             ("SelfSupervisedPretraining", ["--data", "cifar100"], "backbone")):
         out = tmp_path / f"{kind}.safetensors"
         assert utils.run(export.main, ["--model-type", kind, *data, *common, "--what", what, "--out", str(out)]) == 0
     words = ["--model-type", "VICReg", *common, "--what", "backbone", "--out", str(tmp_path / "net.safetensors")]
@@ -146,7 +148,8 @@ def test_the_newest_is_found(made, tmp_path, capsys):
     assert "python pretrain.py --model-type VICReg --data imagenet" in error_of(capsys)
 
 
-@pytest.mark.parametrize("words, message", [(["--out", "a.bin"], ".safetensors"), ([], "--out"), (["--format", "x"], "--format")])
+@pytest.mark.parametrize("words, message",
+                         [(["--out", "a.bin"], ".safetensors"), ([], "--out"), (["--format", "x"], "--format")])
 def test_wrong_usage(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         export.parse(["--format", "timm", "--checkpoint", "x", *words])

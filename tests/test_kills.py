@@ -29,7 +29,8 @@ def descendants(number):
 
 
 def start_and_kill(command, moment, **more):
-    """Start a command in a session of its own, and kill all of it at a moment in seconds. Returns: whether it ended before."""
+    """Start a command in a session of its own, and kill all of it at a moment in seconds. Returns: whether it ended
+    before."""
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                start_new_session=True, env=environment(OMP_NUM_THREADS="1", **more))
     try:
@@ -47,7 +48,10 @@ def start_and_kill(command, moment, **more):
 
 
 def until_finished(command_of, duration, seed, **more):
-    """Kill so many starts at moments drawn with a seed, then let one end. Args: command_of: number of start -> command."""
+    """Kill so many starts at moments drawn with a seed, then let one end.
+
+    Args: command_of: number of start -> command.
+    """
     moments, kills, starts = random.Random(seed), 0, 0
     while kills < KILLS:
         kills += not start_and_kill(command_of(starts), moments.uniform(0, duration), **more)

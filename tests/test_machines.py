@@ -41,7 +41,7 @@ def test_the_commit_is_that_of_the_code_alone(tmp_path, monkeypatch):
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "one"]):
         subprocess.run(["git", *command], cwd=outer, check=True)
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=outer, check=True, capture_output=True, text=True).stdout.strip()
+    found = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=outer, text=True).strip()
     assert commit_of(outer, monkeypatch, tmp_path) == found
     assert commit_of(inner, monkeypatch, tmp_path) is None, "unpacked inside somebody's repository"
     assert commit_of(tmp_path, monkeypatch, tmp_path, GIT_DIR=str(outer / ".git")) is None, "as in a hook"
@@ -56,7 +56,8 @@ def test_cores_where_the_system_does_not_say_which(monkeypatch):
     assert packing.cores() == 1
 
 
-@pytest.mark.parametrize("error", [OSError(38, "Function not implemented"), ImportError("no sem_open"), NotImplementedError()])
+@pytest.mark.parametrize("error",
+                         [OSError(38, "Function not implemented"), ImportError("no sem_open"), NotImplementedError()])
 def test_images_are_decoded_where_there_are_no_semaphores(image_folder, monkeypatch, capsys, error):
     """As without /dev/shm."""
     def lacks(*_):
@@ -81,7 +82,8 @@ def test_a_picture_with_a_line_break_in_its_name_is_one_line(image_folder, capsy
 def test_store_dir_keeps_the_data_folder_as_it_is(image_folder, tmp_path):
     """Two data folders do not meet in one."""
     before, stores = sorted(image_folder.glob("data/**")), tmp_path / "stores"
-    arguments = [*TINY, "--data-dir", str(image_folder / "data"), "--store-dir", str(stores), "--output-dir", str(tmp_path)]
+    arguments = [*TINY, "--data-dir", str(image_folder / "data"), "--store-dir", str(stores),
+                 "--output-dir", str(tmp_path)]
     assert run_program(train.main, arguments) == 0
     assert sorted(image_folder.glob("data/**")) == before
     assert len(list(stores.glob("*/cifar100-*/images.npy"))) == 2

@@ -138,7 +138,8 @@ def test_lists(pile, monkeypatch):
     (test / "plain.tsv").write_text("dark/0.png\tx\nodd/1.png\tx\n")
     run(pile, test / "list.txt", test / "titled.csv", test / "plain.tsv", "--out", "out.csv")
     rows = rows_of(pile / "out.csv")
-    assert [row["file"] for row in rows] == ["dark/0.png", "odd/1.png", "d/test/odd/2.png"] + ["dark/0.png", "odd/1.png"] * 2
+    twice = ["dark/0.png", "odd/1.png"]
+    assert [row["file"] for row in rows] == [*twice, "d/test/odd/2.png", *twice, *twice]
     assert rows[0]["class"] == rows[3]["class"] == rows[5]["class"] and all(row["class"] for row in rows)
 
 
@@ -193,14 +194,14 @@ def test_neighbours_without_files_are_rows(pile, tmp_path):
     train = load_split("digits", "train", tmp_path)
     row = int(train.rows[17])
     Image.fromarray(train.images[row]).save(tmp_path / "digit.png")
-    assert utils.run(predict.main, [*map(str, words), str(tmp_path / "digit.png"), "--out", str(tmp_path / "o.csv")]) == 0
+    assert utils.run(predict.main, [*map(str, words), f"{tmp_path}/digit.png", "--out", f"{tmp_path}/o.csv"]) == 0
     assert rows_of(tmp_path / "o.csv")[0]["neighbour1"] == str(row)
 
 
 def test_features_and_their_names(pile, monkeypatch):
     (pile / "d/test/light/1.png").write_bytes(b"")
     seen = logits_of(monkeypatch, predict, "forward", lambda found: found[0])
-    run(pile, pile / "d" / "test", "--features", pile / "f.npz", "--out", pile / "out.csv", "--batch-size", "4", status=1)
+    run(pile, pile / "d/test", "--features", pile / "f.npz", "--out", pile / "out.csv", "--batch-size", "4", status=1)
     found = np.load(pile / "f.npz")
     assert found["features"].dtype == np.float32 and found["features"].shape == (11, 64)
     assert np.array_equal(found["features"], torch.cat(seen).numpy())
@@ -265,7 +266,7 @@ def test_a_pipe_is_no_picture(pile, capsys):
 def test_what_is_read_is_not_written_over(pile, capsys):
     path, listed = str(pile / "checkpoint/Supervised/run/last.pth"), pile / "list.csv"
     listed.write_text(str(pile / "d/test/dark/0.png"))
-    for words in (["--out", listed], ["--features", listed], ["--out", pile / "d/test/../../list.csv"], ["--out", path]):
+    for words in (["--out", listed], ["--features", listed], ["--out", pile / "d/../list.csv"], ["--out", path]):
         with pytest.raises(SystemExit) as stop:
             predict.parse(["--checkpoint", path, str(listed), *map(str, words)])
         assert stop.value.code == 2 and "would be written over" in error_of(capsys)
@@ -292,8 +293,8 @@ def test_a_folder_that_cannot_be_listed_hinders_nothing(pile, monkeypatch, capsy
 def test_rows_come_as_they_are_made(pile):
     """Before the next batch is classified, also on standard output."""
     given = [str(pile / "d/test/dark/1.png")] * 9
-    args = predict.parse(["--checkpoint", str(pile / "checkpoint/Supervised/run/last.pth"), "--batch-size", "3", *given])
+    args = predict.parse(["--checkpoint", f"{pile}/checkpoint/Supervised/run/last.pth", "--batch-size", "3", *given])
     classifier, table, seen = predict.load(args), io.StringIO(newline=""), []
-    predict.classify(args, classifier, lambda found: seen.append(table.getvalue().count("\n")) or [[]] * len(found), table,
-                     None)
+    predict.classify(args, classifier,
+                     lambda found: seen.append(table.getvalue().count("\n")) or [[]] * len(found), table, None)
     assert seen == [0, 4, 7] or seen == [1, 4, 7]

@@ -156,7 +156,8 @@ WRONG = {
     "batch too large": (["--model-type", "Supervised", "--batch-size", "999"], 1, "larger than"),
     "no such device": (["--model-type", "Supervised", "--device", "cuda:77"], 1, "cuda:77"),
     "no pre-training": (["--model-type", "SelfSupervisedPretrained"], 1, "pretrain.py"),
-    "no such checkpoint": (["--model-type", "SupervisedPretrainedFinetune", "--batch-size", "4", "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
+    "no such checkpoint": (["--model-type", "SupervisedPretrainedFinetune", "--batch-size", "4",
+                            "--pretrained-model-path", "gone.pth"], 1, "gone.pth"),
     "nothing to resume": (["--model-type", "Supervised", "--batch-size", "4", "--resume", "True"], 1, "no checkpoint"),
     "no images": (["--model-type", "Supervised", "--data", "folder"], 1, "<class>"),
     "batch of one": (["--model-type", "Supervised", "--batch-size", "1"], 2, "--batch-size 1: batch norm"),
@@ -181,7 +182,8 @@ def test_wrong_input_is_one_line(image_folder, capsys, case):
 
 def test_broken_checkpoints(image_folder, capsys, tmp_path):
     def start(path):
-        status = run(train, image_folder, "--model-type", "SupervisedPretrainedFinetune", "--pretrained-model-path", str(path), *TRAIN)
+        status = run(train, image_folder, "--model-type", "SupervisedPretrainedFinetune",
+                     "--pretrained-model-path", str(path), *TRAIN)
         return status, capsys.readouterr().err.strip()
     half = tmp_path / "half.pth"
     torch.save({"model": {}}, half)
@@ -251,7 +253,8 @@ def test_labels_that_are_trained_on_are_not_asked(image_folder, capsys, monkeypa
     monkeypatch.setattr(pretrain, "knn_probe", lambda split, *more: probed.append(split) or make(split, *more))
     trained = load_split("cifar100", "train", image_folder / "data", 8, 0.5, 0).rows
     for more in ((), ("--knn-data", "cifar100")):
-        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5", "--val-ratio", "0", *more) != ""
+        assert knn_column(image_folder, "SupervisedPretraining", "cifar100", "--sample-ratio", "0.5",
+                          "--val-ratio", "0", *more) != ""
         split = probed.pop()
         assert sorted([*split.rows, *trained]) == list(range(40))
         assert [list(split.labels[split.rows]).count(k) for k in range(4)] == [5] * 4

@@ -64,7 +64,8 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
 
 
 NUMBERS = utils.flags(lambda flag: "number" in getattr(flag.options.get("type"), "__qualname__", ""))
-WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "store_size", "knn_every", "feature_views", "seed", "micro_batch_size",
+WHOLE = ("batch_size", "epochs", "out_dim", "image_size", "store_size", "knn_every", "feature_views", "seed",
+         "micro_batch_size",
          "workers", "max_bad_images", "val_seed", "max_duplicates", "eval_every", "start_size")
 
 

@@ -17,7 +17,8 @@ from training.command_line import parse_pretrain, parse_train
 SCRIPTS = sorted({*ROOT.glob("*.sh"), *ROOT.glob("grid_search/*.sh"), *ROOT.glob("tests/**/*.sh")})
 NEWER = {  # than bash 3.2, or than what BSD has
     "an array that may be empty, unguarded under set -u": r'(?<!\+)"\$\{\w+\[@\]\}"',
-    "bash 4": r"\b(mapfile|readarray|coproc|globstar|lastpipe|BASHPID|EPOCHSECONDS)\b|\b(declare|local|typeset) -\w*[Anlug]"
+    "bash 4": r"\b(mapfile|readarray|coproc|globstar|lastpipe|BASHPID|EPOCHSECONDS)\b"
+              r"|\b(declare|local|typeset) -\w*[Anlug]"
               r"|\$\{\w+(,|\^)|\bwait -n\b|\[\[ -v |%\([^)]*\)T|;;?&|\|&|&>>|\$\{\w+@[A-Za-z]\}|\[-\d+\]\}",
     "GNU only": r"\bsed -i\b|\breadlink -f\b|\brealpath\b|\bstat -c\b|\bnproc\b|\bgrep -\w*P|\bsort -V\b|\btac\b"
                 r"|\btimeout \d|\bdate -d\b|\bxargs -[rd]\b|\bls --|\bcp --|\bhead -n -"}
@@ -36,8 +37,10 @@ def test_a_script_needs_nothing_newer_than_bash_3(script):
 
 
 @pytest.mark.parametrize("line", [
-    'python a.py "${both[@]}"', "mapfile -t a < b", "declare -A a", "local -n a=b", "echo ${a,,}", "wait -n", "[[ -v a ]]",
-    "printf '%(%s)T'", "a) b ;;&", "a |& b", "a &>> b", "echo ${a@Q}", "echo ${a[-1]}", "sed -i s/a/b/ c", "readlink -f a"])
+    'python a.py "${both[@]}"', "mapfile -t a < b", "declare -A a", "local -n a=b", "echo ${a,,}", "wait -n",
+    "[[ -v a ]]",
+    "printf '%(%s)T'", "a) b ;;&", "a |& b", "a &>> b", "echo ${a@Q}", "echo ${a[-1]}", "sed -i s/a/b/ c",
+    "readlink -f a"])
 def test_the_search_finds(line):
     assert found(line)
     assert not found("python a.py ${both[@]+\"${both[@]}\"} \"${@:2}\" # " + line)
@@ -56,7 +59,8 @@ def commands_of_the_demo(cwd, *options, code=ROOT, **variables):
 
 
 def test_run_sh_starts_all_runs_and_a_report_from_anywhere(tmp_path, stubbed):
-    """No options: the repository's folders, in which the programs run. VENV, like any path, is relative to where one is."""
+    """No options: the repository's folders, in which the programs run. VENV, like any path, is relative to where one
+    is."""
     make_venv(tmp_path / "a venv", 'printf "%q " "$PWD" "$@"; echo', unless="-*")
     commands = commands_of_the_demo(tmp_path, code=stubbed, CDPATH=str(stubbed.parent))
     assert {words.pop(0) for words in commands} == {str(stubbed)}
@@ -102,7 +106,8 @@ def test_run_sh_knows_the_home_folder(tmp_path):
 def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path, image_folder):
     (tmp_path / "utils.py").write_text("raise SystemExit('the module of somebody else')")
     done = subprocess.run(
-        [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out", "--epochs", "1"],
+        [BASH, str(ROOT / "grid_search" / "self_supervised_pretrained_grid_search.sh"), "--output-dir", "out",
+         "--epochs", "1"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
         env=environment(DRY_RUN="1", RATIOS="0.1", OPTIMIZERS="sgd", LRS="0.1",
                         PRETRAIN_ARGS="--image-size 32 --data-dir data"))
@@ -116,9 +121,11 @@ def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path, imag
 
 
 def test_a_grid_without_python_says_so(tmp_path):
-    done = subprocess.run([BASH, str(ROOT / "grid_search" / "supervised_grid_search.sh")], capture_output=True, text=True,
+    done = subprocess.run([BASH, str(ROOT / "grid_search" / "supervised_grid_search.sh")], capture_output=True,
+                          text=True,
                           check=False, env={"PATH": only_tools(tmp_path), "VENV": str(tmp_path)})
-    assert done.returncode == 1 and done.stderr.startswith("error: no python on PATH") and len(done.stderr.splitlines()) == 1
+    assert done.returncode == 1 and done.stderr.startswith("error: no python on PATH")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def only_tools(folder):

@@ -48,7 +48,8 @@ def one_line(capsys):
 
 
 @pytest.mark.parametrize("program, arguments", [
-    (train, ["--model-type", "SupervisedPretrainedFinetune", *TRAIN, "--pretrained-model-path"]), (test_program, ["--model-type", "Supervised", "--checkpoint"])])
+    (train, ["--model-type", "SupervisedPretrainedFinetune", *TRAIN, "--pretrained-model-path"]),
+    (test_program, ["--model-type", "Supervised", "--checkpoint"])])
 def test_a_checkpoint_that_is_named(image_folder, attack, capsys, program, arguments):
     path = image_folder / "attack.pth"
     torch.save({"model": {"conv1.weight": attack}}, path)
@@ -79,7 +80,8 @@ def test_imagenet_weights_of_the_right_hash(image_folder, attack, capsys, monkey
 
 
 def test_weights_that_name_a_folder_as_their_dataset(image_folder, capsys):
-    assert run(pretrain, image_folder, "--sample-ratio", "1", "--batch-size", "9", "--image-size", "32", "--epochs", "1") == 0
+    assert run(pretrain, image_folder, "--sample-ratio", "1", "--batch-size", "9", "--image-size", "32",
+               "--epochs", "1") == 0
     path, = image_folder.glob("checkpoint/SelfSupervisedPretraining/*/last.pth")
     state = torch.load(path, weights_only=True)
     capsys.readouterr()
@@ -125,7 +127,8 @@ def test_the_listing_of_a_tar(tmp_path, monkeypatch):
 def test_postscript_among_the_images(tmp_path, monkeypatch, ending):
     """Ghostscript is not started, whatever the file is called."""
     monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("started"))
-    (tmp_path / f"x.{ending}").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
+    (tmp_path / f"x.{ending}").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
     with pytest.raises((ValueError, OSError), match="not a readable image|no images"):
         decode(FolderSource.unlabelled(tmp_path), 0, 8)
 

@@ -64,7 +64,8 @@ def test_a_folder_and_a_name_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_the_two_lines_make_plain_tensors_of_any_network(tmp_path, wrapped):
     model = resnet("resnet18", 3, "3x3")
-    torch.save({"model": model.state_dict(), "when": __import__("datetime").date(2026, 1, 1)} if wrapped else model, tmp_path / "x.pth")
+    torch.save({"model": model.state_dict(), "when": __import__("datetime").date(2026, 1, 1)} if wrapped else model,
+               tmp_path / "x.pth")
     with pytest.raises(ValueError, match="two lines of Python") as error:
         checkpoint.read(tmp_path / "x.pth")
     first, second = re.search(r"two lines of Python: (found = .*); (torch.save.*)$", str(error.value)).groups()
@@ -89,7 +90,8 @@ def made_by(name, pretraining=None):
 
 SIMCLR = "SelfSupervisedPretraining"
 OWN = [  # (file, whether labels made it)
-    (made_by(SIMCLR), False), (made_by("VICReg"), False), (made_by("SupervisedPretraining"), True), (made_by("Supervised"), True),
+    (made_by(SIMCLR), False), (made_by("VICReg"), False), (made_by("SupervisedPretraining"), True),
+    (made_by("Supervised"), True),
     (made_by("SelfSupervisedPretrained", SIMCLR), False), (made_by("SelfSupervisedPretrainedFinetune", SIMCLR), True),
     (made_by("SupervisedPretrained", "SupervisedPretraining"), True)]
 
@@ -120,7 +122,8 @@ def test_testing_another_methods_checkpoint(image_folder, capsys):
     torch.save(state["model"], image_folder / "weights.pth")
     capsys.readouterr()
     for method, file, message in (("SupervisedPretrained", path, "of Supervised; test it with --model-type Supervised"),
-                                  ("Supervised", image_folder / "pretrained.pth", f"not a checkpoint of train.py but of {SIMCLR}"),
+                                  ("Supervised", image_folder / "pretrained.pth",
+                                   f"not a checkpoint of train.py but of {SIMCLR}"),
                                   ("Supervised", image_folder / "weights.pth", "not a checkpoint of train.py;")):
         assert run_program(test_program.main, ["--model-type", method, "--checkpoint", str(file), *places]) == 1
         line, = capsys.readouterr().err.splitlines()

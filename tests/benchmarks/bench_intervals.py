@@ -31,8 +31,8 @@ def main():
             for name, spread in SPREADS.items():
                 parts = [f"{100 * share:5.1f} %" for levels in (EQUAL, KNOWN)
                          for share in misses(spread, images, networks, levels, rounds)]
-                print(f"{images:6}  {str(networks):8}  {name:25} {parts[0]:>14} {parts[1]:>8} {parts[2]:>15} {parts[3]:>8}",
-                      flush=True)
+                print(f"{images:6}  {str(networks):8}  {name:25} {parts[0]:>14} {parts[1]:>8} {parts[2]:>15} "
+                      f"{parts[3]:>8}", flush=True)
     print("labels: how often the interval of what a method is worth in labels misses, 1000 images, 3 networks each")
     for name, spread in SPREADS.items():
         print(f"{name:25} {100 * misses_of_worth(spread, 1000, 3, max(50, rounds // 5)):5.1f} %", flush=True)

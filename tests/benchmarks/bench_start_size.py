@@ -33,7 +33,8 @@ def pretrain(folder, arguments, seed, *more):
     started = time.perf_counter()
     measure.run([measure.ROOT / "pretrain.py", "--data-dir", arguments.data_dir, "--output-dir", folder, "--lr", "3e-4",
                  "--sample-ratio", arguments.sample_ratio, "--image-size", arguments.size, "--epochs", arguments.epochs,
-                 "--temperature", "0.1", "--crop-scale", "0.25", "--batch-size", "128", "--knn-every", "0", "--stem", "7x7",
+                 "--temperature", "0.1", "--crop-scale", "0.25", "--batch-size", "128", "--knn-every", "0",
+                 "--stem", "7x7",
                  "--seed", seed, *more], cwd=folder)
     seconds = time.perf_counter() - started
     return seconds, next(Path(folder).glob("checkpoint/*/*/last.pth"))

@@ -174,7 +174,8 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
     assert done.stdout.strip() == "100000"
 
 
-@pytest.mark.parametrize("size, processes, images", [(1, 1, 2 ** 21), (32, 1, 2048), (32, 4, 8192), (64, 1, 512), (224, 1, 256),
+@pytest.mark.parametrize("size, processes, images",
+                         [(1, 1, 2 ** 21), (32, 1, 2048), (32, 4, 8192), (64, 1, 512), (224, 1, 256),
                                                      (224, 8, 334)])
 def test_evaluation_fills_a_gpu_and_is_as_ever_on_a_cpu(size, processes, images, monkeypatch):
     monkeypatch.setattr(dataloader, "world", lambda: processes)

@@ -51,7 +51,8 @@ def test_two_folders_that_fit_are_refused(tmp_path, split):
 
 
 @pytest.mark.parametrize("name", [
-    "test", "Test", "TESTING", "tests", "val", "Valid", "validation", "test_images", "images-test", "TestSet", "val2017",
+    "test", "Test", "TESTING", "tests", "val", "Valid", "validation", "test_images", "images-test", "TestSet",
+    "val2017",
     "Test Images", "eval", "holdout"])
 def test_test_images_are_never_pre_trained_on_by_accident(tmp_path, name):
     fill(tmp_path, "pile", f"{name}/a")
@@ -86,7 +87,8 @@ def test_splits_within_classes_are_refused(tmp_path):
         assert refusal(tmp_path, split).startswith(f"{tmp_path / 'train/a/test'}: looks like a test")
 
 
-@pytest.mark.parametrize("name", ["contest", "valley", "driving test", "latest", "retrieval", "testimony", "a/b/protest"])
+@pytest.mark.parametrize("name",
+                         ["contest", "valley", "driving test", "latest", "retrieval", "testimony", "a/b/protest"])
 def test_names_that_only_sound_like_a_split(tmp_path, name):
     fill(tmp_path, f"all/{name}", "all/pile")
     assert len(load(tmp_path).rows) == 4

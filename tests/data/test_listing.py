@@ -42,7 +42,8 @@ def test_what_pillow_decodes_is_an_image(root):
 
 
 def test_documents_films_and_data_are_no_images():
-    assert not {".pdf", ".eps", ".ps", ".wmf", ".emf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr", ".txt"} & suffixes()
+    assert not {".pdf", ".eps", ".ps", ".wmf", ".emf", ".mpg", ".mpeg", ".h5", ".hdf", ".grib", ".bufr",
+                ".txt"} & suffixes()
 
 
 def test_a_file_without_ending_counts_by_its_content(root):

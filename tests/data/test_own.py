@@ -168,8 +168,10 @@ def test_too_few_pictures_for_any_split(tmp_path):
     (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},,train"], "line 31: no label for ant/"),
     (None, lambda lines: [*lines[1:], ",ant,train"], "line 31: no file"),
     (None, lambda lines: [*lines, lines[0].rsplit(",", 1)[0] + ",test"], "stands there a second time"),
-    (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},gnu,test"], "a picture of the part test has the label gnu"),
-    (None, lambda lines: [line for line in lines if "test" not in line], "no picture has the part test, nothing to test on"),
+    (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},gnu,test"],
+     "a picture of the part test has the label gnu"),
+    (None, lambda lines: [line for line in lines if "test" not in line],
+     "no picture has the part test, nothing to test on"),
     (None, lambda lines: [line for line in lines if "train" not in line], "no picture has the part train"),
     (None, lambda lines: [], "lists no pictures"),
     (None, lambda lines: [line for line in lines if ",ant," in line], "one label only, ant"),
@@ -215,7 +217,8 @@ def test_a_list_of_labels_alone_is_split_by_the_program(pets):
     before = names(root, "test", labels)
     assert len(before) == 6 and names(root, "test", labels) == names(root, "test") == before
     rows(labels, *lines[1:], header="file,label")
-    with pytest.raises(ValueError, match="split.csv: was drawn of other pictures or labels than .*labels.csv.*delete it"):
+    with pytest.raises(ValueError,
+                       match="split.csv: was drawn of other pictures or labels than .*labels.csv.*delete it"):
         load(root, "test", given=labels)
 
 

@@ -122,7 +122,8 @@ def check_kill(number, seed, whole, killed, epochs="2"):
     status, out, err = whole.finish("--epochs", epochs, DEVICES="cpu cpu:0")
     assert status == 0 and "finished: 4 of 4 runs" in out, err
     duration = time.monotonic() - started
-    devices = [yaml.safe_load(path.read_text())["flags"]["device"] for path in whole.folder.glob("checkpoint/*/*/config.yml")]
+    devices = [yaml.safe_load(path.read_text())["flags"]["device"]
+               for path in whole.folder.glob("checkpoint/*/*/config.yml")]
     assert set(devices) == {"cpu", "cpu:0"} and len(devices) == 4
 
     process = killed.start("--epochs", epochs)
@@ -216,7 +217,8 @@ def test_any_flag_is_varied_also_without_pretraining(grid):
     status, out, err = grid.finish(script="self_supervised_pretrained", **lists)
     commands = [shlex.split(line)[1:] for line in out.splitlines()]
     before = [parse_pretrain(words) for program, *words in commands if program.endswith("pretrain.py")]
-    after = [parse_train(words) for program, *words in commands if program.endswith("train.py") and "pretrain" not in program]
+    after = [parse_train(words) for program, *words in commands if program.endswith("train.py")
+             and "pretrain" not in program]
     assert status == 0 and len({(args.sample_ratio, args.temperature) for args in before}) == len(before) == 4, err
     pairs = {(args.pretrained_model_path, args.weight_decay) for args in after}
     assert len(pairs) == len(after) == 8 and len({path for path, _ in pairs}) == 4

@@ -12,7 +12,8 @@ from tests.processes import Processes
 def backward_reduce(grad, images, mean, deviation, weight, *_):
     """As PyTorch's kernel for GPUs of this name, which nn.SyncBatchNorm calls in the same way."""
     axes = [0, *range(2, grad.ndim)]
-    sums, products = grad.sum(axes), (grad.transpose(1, -1) * (images.transpose(1, -1) - mean)).transpose(1, -1).sum(axes)
+    centred = images.transpose(1, -1) - mean
+    sums, products = grad.sum(axes), (grad.transpose(1, -1) * centred).transpose(1, -1).sum(axes)
     return sums, products, products * deviation, sums
 
 

@@ -18,7 +18,8 @@ from records import checkpoint, runs
 from records.names import printable, short
 from utils import run as run_program
 
-NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü", os.fsdecode(b"\xff\xfe"), "<b>",
+NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü", os.fsdecode(b"\xff\xfe"),
+         "<b>",
          "|pipe|", "\u202eevil", r"\frac{1", "^"]
 ODD = [name for name in NAMES if not name.isprintable()]
 
@@ -47,7 +48,8 @@ def named(tmp_path_factory):
             folder.mkdir(parents=True)
             for number in range(count):
                 Image.fromarray(random.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-    arguments = ["--model-type", "Supervised", "--data", "folder", "--epochs", "1", "--batch-size", "16", "--lr", "0.01",
+    arguments = ["--model-type", "Supervised", "--data", "folder", "--epochs", "1", "--batch-size", "16",
+                 "--lr", "0.01",
                  "--amp", "off", "--workers", "1", "--image-size", "16", "--data-dir", str(root / "d"),
                  "--output-dir", str(root / "o")]
     with warnings.catch_warnings(record=True) as found, pytest.MonkeyPatch.context() as patch:
@@ -87,11 +89,13 @@ def test_a_terminal_that_knows_ascii_alone(tmp_path):
     def run(status, program, *arguments):
         done = subprocess.run(
             [sys.executable, program.__file__, *arguments], cwd=tmp_path, capture_output=True, check=False,
-            env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": "/nowhere", "OMP_NUM_THREADS": "1"})
+            env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": "/nowhere",
+                 "OMP_NUM_THREADS": "1"})
         assert done.returncode == status, done.stderr
         return done.stdout or done.stderr
 
-    options = ["--model-type", "Supervised", "--data", "folder", "--data-dir", "ü", "--epochs", "1", "--batch-size", "2",
+    options = ["--model-type", "Supervised", "--data", "folder", "--data-dir", "ü", "--epochs", "1",
+               "--batch-size", "2",
                "--val-ratio", "0", "--image-size", "16", "--workers", "1"]
     assert rb"\udcc3\udcbc/store" in run(0, train, *options, "--output-dir", "o")
     refused, = run(2, train, *options, "--output-dir", "ü").splitlines()

@@ -38,7 +38,8 @@ def test_a_problem_solved_as_a_whole_has_neither_rate_nor_batches():
 
 
 @pytest.mark.parametrize("name, value", [
-    ("stem", "3x3"), ("label_smoothing", 0.1), ("weight_decay", 1e-3), ("epochs", 7), ("image_size", 64), ("val_seed", 1),
+    ("stem", "3x3"), ("label_smoothing", 0.1), ("weight_decay", 1e-3), ("epochs", 7), ("image_size", 64),
+    ("val_seed", 1),
     ("lr", 0.10000000000001), ("batch_size", 64), ("label_ratio", 0.5), ("optimizer", "adam"), ("micro_batch_size", 8),
     ("mean", [0.1, 0.2, 0.3]), ("a_flag_to_come", True)])
 def test_another_setting_is_another_row(name, value):
@@ -52,7 +53,8 @@ def test_seeds_are_no_settings():
 
 
 @pytest.mark.parametrize("other", [
-    made_from(LINEAR, behind(epochs=9)), made_from(LINEAR, behind(images="others")), made_from(LINEAR, behind(data="stl10")),
+    made_from(LINEAR, behind(epochs=9)), made_from(LINEAR, behind(images="others")),
+    made_from(LINEAR, behind(data="stl10")),
     made_from(LINEAR, behind(sample_ratio=0.5)), made_from(LINEAR), made_from(LINEAR, behind(), data="another folder"),
     made_from(LINEAR, {"digest": "a", "from": "file", "run": None}),
     made_from(LINEAR, {"digest": "a", "from": "imagenet", "run": None}),
@@ -94,7 +96,8 @@ def test_older_yaml_files_that_differ_are_apart_and_their_folders_count_for_noth
 
 
 def test_what_is_no_setting_of_an_older_yaml_is_what_changes_no_number():
-    told = [name for name, flag in utils.ARGUMENTS.items() if name not in ("csv_dir", "pretrained_model_path", "split", "unlabelled")]
+    told = [name for name, flag in utils.ARGUMENTS.items()
+            if name not in ("csv_dir", "pretrained_model_path", "split", "unlabelled")]
     assert {name for name in told if name in setting.NO_SETTINGS} == {
         name for name in told if utils.ARGUMENTS[name].result is False}
 
@@ -135,7 +138,8 @@ STRANGE = [None, 7, "word", [], [1], {}, True, float("nan"), -1, 10 ** 5000, "x\
 
 @pytest.mark.parametrize("path", [
     ("settings", "lr"), ("settings", "data"), ("settings", "seed"), ("settings", "stem"), ("settings", "label_ratio"),
-    ("settings", 3), ("settings",), ("data",), ("data", "images"), ("weights",), ("weights", "from"), ("weights", "run"),
+    ("settings", 3), ("settings",), ("data",), ("data", "images"), ("weights",), ("weights", "from"),
+    ("weights", "run"),
     ("weights", "run", "settings"), ("weights", "run", "settings", "sample_ratio"), ("weights", "run", "weights"),
     ("duplicates",)])
 @pytest.mark.parametrize("value", STRANGE, ids=lambda value: repr(value)[:12] if value != 10 ** 5000 else "huge")

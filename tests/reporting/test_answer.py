@@ -106,7 +106,8 @@ def test_missing_predictions_leave_a_method_out_and_say_so(tmp_path):
     assert "No two methods can be compared" in said(tmp_path)[0]
     train(tmp_path, SCRATCH, 0.0)
     words, _ = said(tmp_path)
-    assert 'Left out: "Self-supervised pre-training, linear" (no predictions were kept;' in words and "better by" in words
+    assert 'Left out: "Self-supervised pre-training, linear" (no predictions were kept;' in words
+    assert "better by" in words
 
 
 def test_one_run_without_predictions_leaves_its_method_out(tmp_path):
@@ -147,7 +148,8 @@ def test_labels_are_counted_against_the_curve_of_from_scratch(tmp_path):
     worth, = (method.worth for method in found[0.1].methods if method.worth)
     assert worth.factor == pytest.approx(5, rel=0.2) and worth.low < 5 < worth.high
     words, _ = said(tmp_path)
-    assert re.search(r"From scratch would need [45]\.?\d? times the labels for that \(95 % interval: [\d.]+ to [\d.]+\)", words)
+    assert re.search(r"From scratch would need [45]\.?\d? times the labels for that "
+                     r"\(95 % interval: [\d.]+ to [\d.]+\)", words)
     assert "beyond what was measured: there is no training from scratch with more" in words
 
 

@@ -31,7 +31,8 @@ def test_two_seeds_of_other_settings_are_two_rows_with_that_column(tmp_path, nam
     found = read(tmp_path, *(made_from(seed=seed, **{name: value}) for seed, value in enumerate(values)))
     lines = cells(found)
     assert len(lines) == 2 and [line[heading] for line in lines] == [text(value) for value in values]
-    assert {*lines[0]} - {heading} == {"Setting", "Test accuracy", "Validation accuracy", "Seeds", "Time per run", "Status"}
+    assert {*lines[0]} - {heading} == {"Setting", "Test accuracy", "Validation accuracy", "Seeds", "Time per run",
+                                       "Status"}
 
 
 def test_planned_epochs_set_rows_apart(tmp_path):
@@ -59,7 +60,8 @@ def test_settings_of_the_pretraining_have_columns(tmp_path):
 
 
 def test_weights_from_files_have_digests(tmp_path):
-    found = read(tmp_path, *(made_from(LINEAR, {"digest": digest * 16, "from": "file", "run": None}) for digest in "ab"),
+    found = read(tmp_path,
+                 *(made_from(LINEAR, {"digest": digest * 16, "from": "file", "run": None}) for digest in "ab"),
                  made_from(LINEAR, IMAGENET))
     lines = cells(found)
     assert [line["Weights digest"] for line in lines] == ["a" * 8, "b" * 8, "-"]
@@ -84,7 +86,8 @@ def test_a_warmup_of_a_tenth_is_no_column_and_another_is(tmp_path):
 def test_what_all_rows_share_is_one_line(tmp_path):
     found = read(tmp_path, made_from(LINEAR, behind(sample_ratio=0.5)), made_from(stem="3x3"))
     assert shared(found, apart(found)) == (
-        "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 0.5 where there is one, 1 epoch, 32 px.")
+        "All rows: sgd, learning rate 0.1, batch size 128, pre-training sample ratio 0.5 where there is one, 1 epoch, "
+        "32 px.")
     assert layout(found).splitlines()[0].startswith("All rows: sgd, ")
 
 
@@ -107,7 +110,8 @@ def test_results_csv_has_every_setting_and_both_numbers_of_seeds(tmp_path, monke
         rows = {row["setting"]: row for row in csv.DictReader(file)}
     one, other = rows["SupervisedPretrained"], rows["Supervised"]
     assert (one["seeds"], one["pretraining_seeds"], one["runs"]) == ("1", "2", "2")
-    assert float(one["test_accuracy_std_pretrainings"]) == pytest.approx(0.01 / 2 ** 0.5) and not one["test_accuracy_std"]
+    assert float(one["test_accuracy_std_pretrainings"]) == pytest.approx(0.01 / 2 ** 0.5)
+    assert not one["test_accuracy_std"]
     assert (one["pretraining_crop_scale"], other["pretraining_crop_scale"], one["stem"]) == ("0.08", "", "7x7")
     assert (other["setting_status"], other["status"]) == ("odd", "done")
 
@@ -117,7 +121,8 @@ def test_copies_are_named_with_their_rows(tmp_path):
     found = read(tmp_path, made_from(LINEAR, behind(), duplicates={**none, "pretraining/test": 12}),
                  made_from(LINEAR, behind(), seed=1, duplicates={**none, "pretraining/test": 9}),
                  made_from(LINEAR, behind(epochs=2), duplicates=none),
-                 made_from(LINEAR, IMAGENET, duplicates={"pretraining/val": None, "pretraining/test": None, "train/test": 3}),
+                 made_from(LINEAR, IMAGENET,
+                           duplicates={"pretraining/val": None, "pretraining/test": None, "train/test": 3}),
                  made_from(duplicates={"pretraining/val": None, "pretraining/test": None, "train/test": 0}))
     imagenet, = (name for name, each in zip(names_of(found), found) if each.setting.told("weights") == "imagenet")
     notes = copy_notes(sorted(found, key=order))
@@ -129,7 +134,8 @@ def test_copies_are_named_with_their_rows(tmp_path):
     assert len(notes) == 4 and all(note in layout(found) for note in notes)
 
 
-@pytest.mark.parametrize("duplicates", [None, 3, [1], {}, {"train/test": True}, {"train/test": -1}, {"train/test": "9"}])
+@pytest.mark.parametrize("duplicates",
+                         [None, 3, [1], {}, {"train/test": True}, {"train/test": -1}, {"train/test": "9"}])
 def test_no_copies_or_strange_numbers_are_no_line(tmp_path, duplicates):
     assert copy_notes(read(tmp_path, made_from(duplicates=duplicates))) == []
 

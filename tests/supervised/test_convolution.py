@@ -65,6 +65,7 @@ def test_larger_maps_are_convolved(monkeypatch, tiles, sides):
 def test_an_empty_part_of_a_batch_goes_through(monkeypatch):
     monkeypatch.setattr(convolution, "_on_tiles", lambda x: True)
     for side in (1, 3, 4):
-        out = convolution.SmallMapConv2d(5, 7, 3, padding=1, bias=False)(torch.zeros(0, 5, side, side, requires_grad=True))
+        layer = convolution.SmallMapConv2d(5, 7, 3, padding=1, bias=False)
+        out = layer(torch.zeros(0, 5, side, side, requires_grad=True))
         assert out.shape == (0, 7, side, side)
         out.sum().backward()

@@ -12,7 +12,8 @@ from tests.common import run
 pytestmark = pytest.mark.usefixtures("narrow")
 PRETRAIN = ["--epochs", "1", "--sample-ratio", "1", "--batch-size", "8", "--image-size", "32", "--knn-every", "0",
             "--amp", "off"]
-TRAIN = ["--model-type", "SelfSupervisedPretrained", "--epochs", "1", "--batch-size", "7", "--lr", "0.01", "--amp", "off",
+TRAIN = ["--model-type", "SelfSupervisedPretrained", "--epochs", "1", "--batch-size", "7", "--lr", "0.01",
+         "--amp", "off",
          "--val-ratio", "0.2"]
 
 
@@ -65,7 +66,8 @@ def test_what_weights_were_made_from_is_passed_on(image_folder, capsys):
     tuned = [*TRAIN[2:], "--model-type", "SelfSupervisedPretrainedFinetune"]
     assert run(train, image_folder, *tuned) == 0
     path, = image_folder.glob("out/checkpoint/SelfSupervisedPretrainedFinetune/*/last.pth")
-    linear = ["--model-type", "SupervisedPretrained", *TRAIN[2:], "--pretrained-model-path", path, "--max-duplicates", "99"]
+    linear = ["--model-type", "SupervisedPretrained", *TRAIN[2:], "--pretrained-model-path", path,
+              "--max-duplicates", "99"]
     assert run(train, image_folder, *linear) == 0
     log, = image_folder.glob("out/res/SupervisedPretrained_*.yml")
     found = yaml.safe_load(log.read_text())["duplicates"]

@@ -25,7 +25,8 @@ def test_evaluation_takes_a_tenth_at_most(images, judged, epochs, wanted):
 def evaluated(root):
     """Numbers of the epochs that have test and validation figures."""
     rows = rows_of(next(root.glob("out/res/*.csv")))
-    found = [[int(row["epoch"]) for row in rows if row[name]] for name in ("val_accuracy", "test_accuracy", "test_loss")]
+    found = [[int(row["epoch"]) for row in rows if row[name]]
+             for name in ("val_accuracy", "test_accuracy", "test_loss")]
     assert found[0] == found[1] == found[2] and all(row["train_loss"] for row in rows)
     return found[0]
 

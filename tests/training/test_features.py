@@ -148,7 +148,8 @@ def probe_of(labels):
 def test_a_probe_asks_of_classes_that_have_neighbours(labels, monkeypatch):
     """In turns every fifth image is of one class, which no neighbour then is."""
     seen = []
-    monkeypatch.setattr("training.features.knn_accuracy", lambda bank, known, queries, asked: seen.extend((known, asked)))
+    monkeypatch.setattr("training.features.knn_accuracy",
+                        lambda bank, known, queries, asked: seen.extend((known, asked)))
     monkeypatch.setattr("training.features.rankme", lambda features: len(features))
     assert probe_of(labels)(Colour())["rankme"] == len(labels)
     known, asked = (tensor.tolist() for tensor in seen)

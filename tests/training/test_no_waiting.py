@@ -1,4 +1,4 @@
-"""A training step on a GPU never waits for it. PyTorch's device "meta", which refuses to tell a value, stands for one."""
+"""A training step on a GPU never waits for it. PyTorch's device "meta", which tells no value, stands for one."""
 
 import contextlib
 from argparse import Namespace
