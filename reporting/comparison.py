@@ -117,13 +117,17 @@ def _digest(record):
 
 
 def _curves(found, data):
-    """{what tells test images apart: {label ratio: Sample of from scratch}} of a dataset."""
+    """{what tells test images apart: {label ratio: Sample of from scratch}} of a dataset; of two
+    stems the one that is better on validation there."""
     curves = {}
     for (name, labels), methods in found.items():
         for method in methods:
             if name == data and method.model_type == SCRATCH and method.sample:
-                curves.setdefault(method.images, {})[labels] = method.sample
-    return curves
+                at = curves.setdefault(method.images, {})
+                at[labels] = max(at.get(labels, method), method,
+                                 key=lambda each: each.result.val.mean or 0)
+    return {images: {labels: method.sample for labels, method in at.items()}
+            for images, at in curves.items()}
 
 
 def _comparison(data, labels, methods, curves):

@@ -1,5 +1,6 @@
 """The results section of README.md, written from the CSVs and YAML files of the study alone."""
 
+import itertools
 import os
 import textwrap
 from collections import Counter
@@ -8,6 +9,8 @@ from pathlib import Path
 from records.files import whole
 from records.results import read_results, written
 from records.setting import setting_in
+from reporting.answer import words
+from reporting.comparison import compare
 from reporting.figures import draw_best, save
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import methods
@@ -73,20 +76,24 @@ def draw(results, folder):
 def results_section(results, names, folder):
     """The Markdown between the marks. Args: names: of the figures; folder: as in their links."""
     parts = [scale(results), f"{SELECTION} {CROSS_NOTE}"]
+    pretrained = [result for result in results if result.setting.pretraining]
     for data, found in by_data(results).items():
         figures = {name: link(f"{data}_{name}", text, f"{folder}/")
                    for name, (_, text) in FIGURES.items() if f"{data}_{name}" in names}
         parts += dataset_parts(data, found, figures)
-    pretrained = [result for result in results if result.setting.pretraining]
+        compared = [words(each) for each in compare([*found, *pretrained]) if each.pairs]
+        parts += ["### In words", *itertools.chain(*compared)] if compared else []
     parts += pretraining_parts(pretrained) if pretrained else []
     return "\n\n".join(map(_wrapped, [*parts, SOURCE]))
 
 
 def _wrapped(part):
-    """A paragraph in lines of LINE signs at most; anything else as it is."""
+    """A paragraph or a list in lines of LINE signs at most; anything else as it is."""
     if part.startswith(("#", "|", "!")):
         return part
-    return textwrap.fill(part, LINE, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(textwrap.fill(line, LINE, subsequent_indent="  " * line.startswith("- "),
+                                   break_long_words=False, break_on_hyphens=False)
+                     for line in part.split("\n"))
 
 
 def dataset_parts(data, results, figures):

@@ -57,11 +57,19 @@ def behind(result):
         told, "other weights")
 
 
+def other_stem(setting):
+    """The stem of a network that starts from no weights, where it is not the usual one, else "":
+    which one a network from weights has is theirs to say."""
+    kind = MODEL_TYPES.get(setting.model_type)
+    free = kind is not None and not kind.pretraining
+    return "7x7" if free and setting.told("stem") == "7x7" else ""
+
+
 def method_of(result):
     """What sets methods apart: (model type, from ImageNet weights, other dataset or "", as of
-    `behind`)."""
+    `behind`, as of `other_stem`)."""
     return (result.setting.model_type, from_imagenet(result), other_source(result.setting),
-            behind(result))
+            behind(result), other_stem(result.setting))
 
 
 def methods(results):
@@ -80,9 +88,12 @@ def bests(results):
 
 def label_of(results):
     """The label of one method's results, in three lines."""
-    _, weights, source, before = method_of(results[0])
+    _, weights, source, before, stem = method_of(results[0])
     look = look_of(results[0].setting.model_type)
     label = look.imagenet if weights else look.label
+    if stem:
+        first, *rest = label.split(",", 1)
+        label = ",".join([first, f"\n{stem} stem", *rest])
     more = f" on {short(source, NAME_SIGNS)}" * bool(source) + f" from {before}" * bool(before)
     return label.replace("pre-training", f"pre-training{more}")
 

@@ -18,15 +18,16 @@ TUNED = "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128-ratio1"
 ease = np.random.default_rng(0).normal(size=IMAGES)
 
 
-def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weights=None, spread=0.02):
+def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weights=None, spread=0.02, **settings):
     """Runs of a method whose networks recognise the images that are easy enough for them."""
     for seed in range(seeds):
         random = np.random.default_rng([seed, len(name), int(1000 + 100 * level)])
         correct = ease + level + random.normal(0, spread) + random.normal(0, 0.3, IMAGES) > 0
         own = name + f"-labels{labels:g}" * (labels != 1) + f"-seed{seed}" * bool(seed)
+        own += "".join(f"-{key}{value}" for key, value in settings.items())
         if weights is None and "ratio" in name:
             weights = behind()
-        made = made_from(own, data=data, weights=weights)
+        made = made_from(own, data=data, weights=weights, **{"stem": "3x3", **settings})
         path = write_run(res, own, [epoch(level / 10 + 0.3, 0.01), epoch(level / 10 + 0.4, correct.mean())], made=made)
         if keep:
             write_predicted(path, made, correct)
@@ -151,6 +152,22 @@ def test_labels_are_counted_against_the_curve_of_from_scratch(tmp_path):
     assert re.search(r"From scratch would need [45]\.?\d? times the labels for that "
                      r"\(95 % interval: [\d.]+ to [\d.]+\)", words)
     assert "beyond what was measured: there is no training from scratch with more" in words
+
+
+def test_two_stems_from_scratch_are_two_methods(tmp_path):
+    """The better one is compared with; both are there, so that the same network can be compared, too."""
+    for labels, level in ((0.1, -0.5), (1.0, 0.5)):
+        train(tmp_path, SCRATCH, level, labels=labels)
+        train(tmp_path, SCRATCH, level - 0.3, labels=labels, stem="7x7")
+    train(tmp_path, LINEAR, 0.0, labels=0.1)
+    words, text = said(tmp_path)
+    assert 'Against "Supervised from scratch", which' in words
+    assert '- "Supervised from scratch, 7x7 stem": worse by' in words
+    for one, other in (("", ", 7x7 stem"), (", 7x7 stem", "")):
+        assert re.search(rf"\| Supervised from scratch{one} +\| (?!Supervised from scratch{other} )", text)
+    curves = [each for each in compare(read_results(tmp_path)) if each.labels == 0.1][0]
+    worth, = (method.worth for method in curves.methods if method.worth)
+    assert worth.factor < 10 ** 0.5 + 0.3  # halfway on the curve of the better stem, not beyond that
 
 
 def test_minutes_count_the_pretraining_whose_csv_is_there(tmp_path):

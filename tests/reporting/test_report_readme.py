@@ -9,7 +9,7 @@ import report
 from records import results, runs
 from reporting import readme
 from reporting.readme import END, NOTHING, START
-from tests.csv_runs import NAME, behind, epoch, made_from, write_run
+from tests.csv_runs import NAME, behind, epoch, made_from, write_predicted, write_run
 
 LINEAR = "SupervisedPretrained_cifar100-sgd-lr0.1-bs128"
 SIMCLR = "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128"
@@ -110,6 +110,19 @@ def test_imagenet_weights_are_told_from_our_own_pretraining(study):
     lines = section(study)
     assert [len(row(lines, name)) for name in (
         "ImageNet weights, linear", "Supervised pre-training on the same images, linear")] == [3, 3]
+
+
+def test_with_predictions_it_says_which_method_is_better(tmp_path):
+    for name, right in ((NAME, 60), (f"{SIMCLR}-ratio1", 90)):
+        for seed in range(3):
+            own = f"{name}-seed{seed}" if seed else name
+            made = made_from(own, behind() if "ratio" in name else None)
+            path = write_run(tmp_path / "res", own, [epoch(right / 100, right / 100)], made=made)
+            write_predicted(path, made, [place < right for place in range(100)])
+    lines = section(tmp_path)
+    assert "### In words" in lines
+    line, = (line for line in lines if line.startswith('- "Self-supervised pre-training, fine-tuned": better by 30.0'))
+    assert "interval: 20.6 to 39.4" in line and "training took 0.5 min after a pre-training" in " ".join(line.split())
 
 
 def test_unfinished_and_diverged_runs_are_marked(study):
