@@ -92,12 +92,14 @@ def autocast(device, amp):
 
 @dataclass
 class Progress:
-    """How far an epoch is: steps done, and sums over what was seen (images, or views of SimCLR)."""
+    """How far an epoch is: steps done, sums over what was seen (images, or views of SimCLR), and,
+    where it was cut off, the seconds that it had taken until then."""
 
     step: int = 0
     loss: float = 0.0
     correct: float = 0.0
     seen: int = 0
+    seconds: float = 0.0
 
     def plain(self):
         """dict of Python numbers, from which Progress(**dict) goes on exactly."""

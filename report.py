@@ -14,7 +14,7 @@ from reporting.answer import answer_parts
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import STUDY, write_readme
-from reporting.style import bests
+from reporting.style import bests, other_stem
 from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
 from utils import path, print_anything
 
@@ -67,10 +67,10 @@ def write_report(results, data, out):
         names = ", ".join(sorted({result.setting.data for result in trained})) or "none"
         raise ValueError(f"no training run on {data}; there are: {names}")
     out.mkdir(parents=True, exist_ok=True)
+    before = [result for result in results if result.setting.pretraining]
     sources = {result.setting.source for result in picked}
-    pretrained = [result for result in results if result.setting.pretraining
-                  and (data is None or result.setting.data in sources)]
-    parts = ["# Results", *answer_parts([*picked, *pretrained]), SELECTION, *sections(picked, out)]
+    pretrained = [result for result in before if data is None or result.setting.data in sources]
+    parts = ["# Results", *answer_parts([*picked, *before]), SELECTION, *sections(picked, out)]
     parts += ["## Pre-training, last epoch", layout(pretrained)] if pretrained else []
     with whole(out / "results.csv", newline="", encoding="utf-8",
                errors="backslashreplace") as file:
@@ -94,6 +94,9 @@ def best_settings(results):
             options = {"optimizer": setting.optimizer, "lr": setting.lr,
                        "batch-size": setting.batch_size}
             options = {name: value for name, value in options.items() if value is not None}
+            if any(other_stem(each.setting) for each in group
+                   if each.setting.model_type == model_type):
+                options["stem"] = setting.told("stem")
             found.append((data, labels, model_type, options))
     return found
 

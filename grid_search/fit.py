@@ -25,10 +25,12 @@ IMAGENET_SIZES = {True: 224, False: 64}  # px a side, at least; frozen or not
 
 
 class Pictures(NamedTuple):
-    """How many there are. train: labelled ones to train on, of so many classes. judged: to choose
-    and to test on. unlabelled: further ones to pre-train on."""
+    """How many there are. train: labelled ones to train on, of so many classes; few: those of them
+    that a share of FEW takes. judged: to choose and to test on. unlabelled: further ones to pre-train
+    on."""
 
     train: int
+    few: int
     classes: int
     judged: int
     unlabelled: int
@@ -82,7 +84,7 @@ def make_plan(pictures, seconds, size, stem, speed, methods):
     pretraining = {**SIMCLR, **seen, "batch-size": batch, "epochs": epochs}
     before = epochs * images * second
 
-    counts = {share: max(pictures.classes, round(share * pictures.train)) for share in shares}
+    counts = dict(zip(shares, (pictures.train, pictures.few)))
     batches = {share: batch_for(count, MOST_BATCH) for share, count in counts.items()}
     step = sum(batches[share] / speed(*_input_of(name, size, stem), batches[share]) * JUDGING
                for name in trained for share in shares)

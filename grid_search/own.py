@@ -19,6 +19,7 @@ from conf.methods import MODEL_TYPES
 from conf.values import MANY, number, path
 from data.datasets import open_source
 from data.own import check_apart, pile, stores_of
+from data.sampling import stratified
 from grid_search.all_methods import commands
 from grid_search.cells import Cell, words_of
 from grid_search.fit import FEW, Pictures, choose_input, make_plan
@@ -112,11 +113,12 @@ def side_of(own, args):
 
 def count(own, args, size, found):
     """Open all pictures at a size. Args: found: training.images.Labelled. Returns: Pictures."""
-    train, val = (len(found.positions[part]) for part in ("train", "val"))
+    labels, val = found.train.labels[found.train.rows[found.positions["train"]]], len(found.positions["val"])
+    few = len(stratified(labels, FEW, 0, purpose="labels"))
     row = {"image-size": size, "sample-ratio": 1}
     before = open_pretraining(parse_pretrain(pretraining_words(own, args, row)))
-    return Pictures(train, len(found.train.classes), val + len(found.test.rows),
-                    max(0, len(before.rows) - train))
+    return Pictures(len(labels), few, len(found.train.classes), val + len(found.test.rows),
+                    max(0, len(before.rows) - len(labels)))
 
 
 def able_methods(args):
@@ -153,7 +155,8 @@ def plan_for(own, args):
              "pictures": most, "minutes": own.minutes, "device": device.type, "arch": args.arch,
              "methods": methods}
     known = read_plan(file)
-    if known and open_labelled(args, known["pretraining"]["image-size"]).digests != known["images"]:
+    made_at = known and known.get("size", known["pretraining"]["image-size"])
+    if known and open_labelled(args, made_at).digests != known["images"]:
         raise ValueError(f"{args.output_dir}: holds runs on other pictures, or another split of "
                          "them; name another --output-dir, or move it away")
     if known and known["asked"] == asked:
@@ -172,8 +175,8 @@ def plan_for(own, args):
     for line in describe(pictures, plan, own, side):
         say(line)
     args.output_dir.mkdir(parents=True, exist_ok=True)
-    found = {"asked": asked, "images": labelled.digests, "pretraining": plan.pretraining, "seeds": plan.seeds,
-             "trainings": plan.trainings}
+    found = {"asked": asked, "images": labelled.digests, "size": size,
+             "pretraining": plan.pretraining, "seeds": plan.seeds, "trainings": plan.trainings}
     with whole(file, encoding="utf-8") as stream:
         yaml.safe_dump(found, stream, sort_keys=False, default_flow_style=None, width=120)
     say(f"the plan is in {file}, which may be edited; without it, or for other minutes or pictures, "

@@ -55,7 +55,7 @@ class Grid:
                 done = sum(cell in self.outcomes for cell in cells)
                 seconds = (time.monotonic() - started) / (done - before) * (len(cells) - done)
                 self._say(item.cell, f"[{what} {done}/{len(cells)}]", seconds)
-            queue = [cell for cell in queue if self.signals or not self._start(cell)]
+            queue = self._start_some(queue)
             idle = queue and not self.running and not self.signals
             if idle and what == "cell":  # what is left is locked
                 self.outcomes.update(dict.fromkeys(queue, "elsewhere"))
@@ -81,12 +81,21 @@ class Grid:
             self._fail(cell, f"its pre-training {source.name} {before}")
         return cell in self.outcomes
 
+    def _start_some(self, queue):
+        """Start cells while slots are free, and none past one that waits for the machine: the cells
+        behind it need what it finds. Returns: the rest of the queue."""
+        left = []
+        for place, cell in enumerate(queue):
+            full = self.signals or not self.slots or self.running and not self.alone.isdisjoint(
+                [cell, *(item.cell for item in self.running)])
+            if full:
+                return [*left, *queue[place:]]
+            if not self._start(cell):
+                left.append(cell)
+        return left
+
     def _start(self, cell):
-        """Start a cell where a slot is free and no other grid runs it. Returns: whether it left the
-        queue."""
-        if not self.slots or self.running and not self.alone.isdisjoint(
-                [cell, *(item.cell for item in self.running)]):
-            return False
+        """Start a cell unless another grid runs it. Returns: whether it left the queue."""
         try:
             cell.folder.mkdir(parents=True, exist_ok=True)
             lock = open(cell.folder / "grid.lock", "ab")

@@ -179,7 +179,7 @@ def choose_epoch(rows):
 
 def summarise(setting, runs):
     """The seeds of one setting as a Result; its status is that of the run that went worst."""
-    states = ["diverged" if any(map(diverged, run.rows)) else
+    states = ["diverged" if diverged(run.rows[-1]) else
               "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
     worst = min(states, key=("diverged", "unfinished", "done").index)
     share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""

@@ -177,10 +177,12 @@ def others(said, prefix="", known=FIELDS):
 
 
 def digests(run, prefix=""):
-    """{name: digest} of the images of a run before any split, of its test part, and of what a
-    pre-training on all of them sees: on a share it is another with each seed."""
+    """{name: digest} of the images of a run before any split, of what is held out of them to choose
+    and to test on, and of what a pre-training on all of them sees: on a share it is another with each
+    seed, and so is what a training on some of the labels sees."""
     data, whole = table(run, "data"), table(run, "settings").get("sample_ratio") == 1
-    parts = [("images", "images"), ("test images", "test"), *[("seen images", "pretrain")] * whole]
+    parts = [("images", "images"), ("validation images", "val"), ("test images", "test"),
+             *[("seen images", "pretrain")] * whole]
     return {prefix + name: text(data[part]) for name, part in parts if data.get(part) is not None}
 
 

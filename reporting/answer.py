@@ -64,7 +64,7 @@ def _best(comparison, first):
     told = [f"Of the same {images} test images {_name(first)} recognised most: "
             f"{_percent(first.sample.accuracy)} ({_trainings(first)})."]
     pairs = [pair for pair in comparison.pairs if pair.one is first
-             and SCRATCH not in (first.model_type, pair.other.model_type)]
+             and scratch_of(comparison) not in (first, pair.other)]
     better = [pair for pair in pairs if pair.shown]
     undecided = [pair for pair in pairs if not pair.shown]
     if better:
@@ -75,10 +75,16 @@ def _best(comparison, first):
     return " ".join(told)
 
 
+def scratch_of(comparison):
+    """From scratch, of several stems the one that validation prefers; None where none takes part."""
+    able = [method for method in comparison.methods if method.model_type == SCRATCH and method.sample]
+    return max(able, key=lambda method: method.result.val.mean or 0, default=None)
+
+
 def _against_scratch(comparison):
     """A list of all other methods against training from scratch: by how much, worth how many
     labels, in how many minutes. Nothing where from scratch takes no part."""
-    scratch = next((method for method in comparison.methods if method.model_type == SCRATCH), None)
+    scratch = scratch_of(comparison)
     pairs = [pair for pair in comparison.pairs if scratch in (pair.one, pair.other)]
     if not pairs:
         return [_costs(comparison)]

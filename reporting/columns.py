@@ -7,11 +7,13 @@ DIGITS = 8  # of a digest, at least
 DIGESTS = ("images", "weights digest")  # ends of names of settings that are digests
 HEADINGS = {"lr": "learning rate", "sample_ratio": "pre-training sample ratio",
             "images": "images (digest)", "test images": "test images (digest)",
+            "validation images": "validation images (digest)",
             "record": "settings recorded"}
 SHARED = "optimizer", "lr", "batch_size", "sample_ratio", "epochs", "image_size"  # worth a word
 # What is left out where others tell it: the mean of a method's weights, the kind of pre-training
 FOLLOWS = {"model_type": ("",), "mean": ("", "weights"), "std": ("", "weights"),
-           "test images": ("images",), "store_size": ("image_size",),
+           "test images": ("images",), "validation images": ("images", "val_ratio", "val_seed"),
+           "store_size": ("image_size",),
            "pretrained_model_path": ("", "sample_ratio")}
 
 

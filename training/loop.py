@@ -131,14 +131,14 @@ class Run:
         return lambda step: sizes[(done + step) * len(sizes) // total]
 
     def _train_epoch(self, epoch):
-        job, rate, started = self.job, self.rate(epoch), time.perf_counter()
-        skipped = self.progress.step if self.progress else 0
+        job, rate, before = self.job, self.rate(epoch), self.progress or Progress()
+        self._started = time.perf_counter() - before.seconds
         row, size = {"epoch": epoch}, self.size(epoch)
         if len(job.sizes) > 1:
             row["image_size"] = size(self.steps - 1)
         if not job.solve:
             row["learning_rate"] = rate(self.steps - 1)
-        with tqdm(total=self.steps, initial=skipped, desc=f"epoch {epoch}", leave=False,
+        with tqdm(total=self.steps, initial=before.step, desc=f"epoch {epoch}", leave=False,
                   disable=None if self._first else True) as bar:
             def after_step(progress):
                 bar.update()
@@ -149,7 +149,7 @@ class Run:
                     self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
                     seed=self.args.seed, epoch=epoch, size=size, amp=job.amp, scaler=self.scaler,
                     progress=self.progress, after_step=after_step)
-                seconds = time.perf_counter() - started
+                seconds = time.perf_counter() - self._started
                 scores, predicted = job.evaluate(epoch)
                 if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
                     check_scores(scores, self.steps, epoch, rate)
@@ -161,18 +161,18 @@ class Run:
             if name:
                 row[name] = value
         row.update({**result, **scores})
-        share = 1 - skipped / self.steps
         if not job.solve:
-            row["images_per_second"] = round(len(job.batches.rows) * share / seconds, 1)
-        row["seconds"] = round(time.perf_counter() - started, 3)
+            row["images_per_second"] = round(len(job.batches.rows) / seconds, 1)
+        row["seconds"] = round(time.perf_counter() - self._started, 3)
         self._finish_epoch(epoch, row, predicted)
 
     def _finish_epoch(self, epoch, row, predicted):
         self.epoch, self.progress, self.row = epoch, None, row
         score = row.get(self.job.chosen_by)
-        if self._first and predicted is not None and (score is None or score >= self.best):
+        able = not results.diverged(row)  # an evaluation may not be finite while training is
+        if able and self._first and predicted is not None and (score is None or score >= self.best):
             self._unsaved_predictions = predicted
-        if score is not None and score >= self.best:  # of equals the later: its rate is lower
+        if able and score is not None and score >= self.best:  # of equals the later: its rate is lower
             self.best = score
             self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
@@ -194,7 +194,7 @@ class Run:
         asked = self._asked()
         if asked or due:
             check_finite(self.trained, progress, epoch, self.rate(epoch))
-            self.progress = progress
+            self.progress, progress.seconds = progress, time.perf_counter() - self._started
             self._save()
             if asked:
                 self._stop(asked)

@@ -54,8 +54,19 @@ def test_a_cell_that_runs_alone_has_all_threads(three_cores, monkeypatch):
     assert grid._environment("beside others")["OMP_NUM_THREADS"] == "2"
 
 
-def test_nothing_starts_beside_a_cell_that_runs_alone(three_cores):
-    grid = run.Grid(3, [], ["alone"])
-    for running, asked in (("alone", "another"), ("another", "alone")):
-        grid.running = [run.Running(running, None, None, None)]
-        assert grid._start(asked) is False
+@pytest.mark.parametrize("running, queue, wanted", [
+    ("alone", ["b", "c"], []), ("a", ["alone", "b"], []), ("a", ["b", "alone", "c"], ["b"]),
+    ("", ["b", "c", "d", "e"], ["b", "c", "d"]), ("", ["locked", "b"], ["b"]), ("", ["alone", "b"], ["alone"])])
+def test_nothing_starts_beside_a_cell_that_runs_alone_nor_before_it(three_cores, monkeypatch, running, queue, wanted):
+    grid, started = run.Grid(3, [], ["alone"]), []
+    grid.running = [run.Running(running, None, None, None)] * bool(running)
+
+    def start(cell):
+        if cell != "locked":
+            started.append(cell)
+            grid.running.append(run.Running(cell, None, None, grid.slots.pop()))
+        return cell != "locked"
+
+    monkeypatch.setattr(grid, "_start", start)
+    assert grid._start_some(queue) == [cell for cell in queue if cell not in wanted]
+    assert started == wanted

@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from PIL import Image
@@ -23,7 +25,8 @@ def steady(rate):
 @pytest.mark.parametrize("rate", [30, 1000, 10 ** 5])
 @pytest.mark.parametrize("minutes", [3, 20, 600])
 @pytest.mark.parametrize("pictures",
-                         [Pictures(700, 20, 300, 3000), Pictures(64, 2, 16, 0), Pictures(10 ** 5, 100, 30000, 0)])
+                         [Pictures(700, 70, 20, 300, 3000), Pictures(64, 6, 2, 16, 0),
+                          Pictures(10 ** 5, 10 ** 4, 100, 30000, 0)])
 def test_a_plan_takes_the_minutes_that_there_are(pictures, minutes, rate):
     """Or says how many it needs, where they are too few for the least that tells anything."""
     size, stem = choose_input(40, pictures.train, 60 * minutes, steady(rate))
@@ -38,7 +41,7 @@ def test_a_plan_takes_the_minutes_that_there_are(pictures, minutes, rate):
 
 
 def test_trained_methods_have_as_many_steps_with_few_labels():
-    plan = make_plan(Pictures(700, 20, 300, 3000), 1200, 32, "7x7", steady(1000), METHODS)
+    plan = make_plan(Pictures(700, 70, 20, 300, 3000), 1200, 32, "7x7", steady(1000), METHODS)
     steps = {row["epochs"] * (round(700 * row["label-ratio"]) // row["batch-size"]) for row in plan.trainings
              if "epochs" in row}
     assert len({row["label-ratio"] for row in plan.trainings}) == 2 and max(steps) <= 1.02 * min(steps)
@@ -46,7 +49,7 @@ def test_trained_methods_have_as_many_steps_with_few_labels():
 
 @pytest.mark.parametrize("classes, wanted", [(35, {0.1, 1.0}), (36, {1.0})])
 def test_few_labels_are_left_out_where_there_are_too_few(classes, wanted):
-    plan = make_plan(Pictures(700, classes, 300, 0), 1200, 32, "7x7", steady(1000), METHODS)
+    plan = make_plan(Pictures(700, 70, classes, 300, 0), 1200, 32, "7x7", steady(1000), METHODS)
     assert {row["label-ratio"] for row in plan.trainings} == wanted
 
 
@@ -57,6 +60,12 @@ def test_more_time_or_a_faster_machine_sees_more_detail():
     assert sizes == sorted(sizes) and sizes[0] == 32 and sizes[-1] == 224
     assert choose_input(30, 4000, 1200, steady(10 ** 6)) == (32, "3x3"), "no more than the pictures have"
     assert seen[0] == (32, "7x7"), "the fastest there is"
+
+
+def test_no_batch_is_larger_than_the_images_of_a_tenth():
+    """Which are counted class by class: of two classes of 25, 2 each."""
+    plan = make_plan(Pictures(50, 4, 2, 20, 0), 60, 32, "7x7", steady(1000), METHODS)
+    assert {row["batch-size"] for row in plan.trainings if row["label-ratio"] == 0.1} == {4}
 
 
 def test_batches_suit_the_images():
@@ -95,10 +104,10 @@ def test_the_plan_is_kept_until_something_else_is_asked_for(pictures):
 
     plan = pictures / "out" / "plan.yml"
     found = yaml.safe_load(plan.read_text())
-    found["pretraining"]["epochs"] = 7  # somebody edits it
+    found["pretraining"].update({"epochs": 7, "image-size": 48})  # somebody edits it
     plan.write_text(yaml.safe_dump(found))
     lines, said, _ = planned(pictures, *words)
-    assert "--epochs 7 " in lines[0] and "goes on" in said
+    assert "--epochs 7 " in lines[0] and "--image-size 48 " in lines[0] and "goes on" in said
     lines, said, _ = planned(pictures, *words, "--minutes", "2")
     assert "--epochs 7 " not in lines[0] and "(asked for: 2)" in said
 
@@ -131,6 +140,16 @@ def test_a_plan_that_cannot_be_read_is_not_written_over(tmp_path, change, messag
     plan.write_text(change(good))
     with pytest.raises(ValueError, match=f"^{re.escape(str(plan))}: .*{message}.*; correct it, or delete it"):
         own.read_plan(plan)
+
+
+@pytest.mark.parametrize("each, few", [(25, 4), (35, 8)])
+def test_pictures_are_counted_as_a_training_takes_them(tmp_path, monkeypatch, each, few):
+    labels = np.repeat([0, 1], each)
+    split = SimpleNamespace(labels=labels, rows=np.arange(2 * each), classes=["a", "b"])
+    found = SimpleNamespace(train=split, test=split, positions={"train": split.rows, "val": split.rows[:0]})
+    monkeypatch.setattr(own, "open_pretraining", lambda args: split)
+    monkeypatch.setattr(own, "pretraining_words", lambda *_: ["--data", "digits"])
+    assert own.count(None, None, 32, found) == Pictures(2 * each, few, 2, 2 * each, 0)
 
 
 def test_another_split_has_another_folder(pictures):

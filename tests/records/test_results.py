@@ -28,11 +28,12 @@ def test_status_done_unfinished_diverged(res):
     write_run(res, NAME + "-ratio0.2", [epoch(0.5, 0.3), epoch(0.9, 0.9, val_loss=math.nan)])
     write_run(res, NAME + "-ratio0.3", [epoch(0.01, 0.01, train_loss=math.inf)])
     write_run(res, NAME + "-seed1", [epoch(0.5, 0.5)] * 2, planned=3)
+    write_run(res, NAME + "-ratio0.4", [epoch(0.9, 0.9, val_loss=math.nan), epoch(0.5, 0.3)])  # it recovered
     found = results.read_results(res)
-    assert [result.status for result in found] == ["unfinished", "diverged", "diverged",
+    assert [result.status for result in found] == ["unfinished", "diverged", "diverged", "done",
                                                    "unfinished (1 of 2)"]
-    assert [result.test[0] for result in found] == [0.4, 0.3, None, 0.5]
-    assert [[run.planned for run in result.runs] for result in found] == [[3], [2], [1], [3, 3]]
+    assert [result.test[0] for result in found] == [0.4, 0.3, None, 0.3, 0.5]
+    assert [[run.planned for run in result.runs] for result in found] == [[3], [2], [1], [2], [3, 3]]
 
 
 @pytest.mark.parametrize("damage, last_epoch, complaint", [

@@ -63,6 +63,13 @@ def test_other_images_or_weights_are_another_row(other):
     assert setting_of(other) != setting_of(made_from(LINEAR, behind()))
 
 
+def test_another_split_is_another_row_and_another_share_of_labels_is_not():
+    one, other, seed = (made_from() for _ in range(3))
+    for made, train, val in ((one, "a", "b"), (other, "c", "d"), (seed, "e", "b")):
+        made["data"].update(train=train, val=val)
+    assert setting_of(one) == setting_of(seed) != setting_of(other)
+
+
 def test_weights_from_files_are_told_by_their_digest_and_ours_are_not():
     files = [made_from(LINEAR, {"digest": digest, "from": "file", "run": None}) for digest in ("a", "b")]
     assert setting_of(files[0]) != setting_of(files[1])

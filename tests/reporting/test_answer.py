@@ -18,7 +18,8 @@ TUNED = "SelfSupervisedPretrainedFinetune_cifar100-sgd-lr0.1-bs128-ratio1"
 ease = np.random.default_rng(0).normal(size=IMAGES)
 
 
-def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weights=None, spread=0.02, **settings):
+def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weights=None, spread=0.02, val=None,
+          **settings):
     """Runs of a method whose networks recognise the images that are easy enough for them."""
     for seed in range(seeds):
         random = np.random.default_rng([seed, len(name), int(1000 + 100 * level)])
@@ -28,7 +29,8 @@ def train(res, name, level, seeds=3, labels=1.0, keep=True, data="images", weigh
         if weights is None and "ratio" in name:
             weights = behind()
         made = made_from(own, data=data, weights=weights, **{"stem": "3x3", **settings})
-        path = write_run(res, own, [epoch(level / 10 + 0.3, 0.01), epoch(level / 10 + 0.4, correct.mean())], made=made)
+        top = level / 10 + 0.4 if val is None else val
+        path = write_run(res, own, [epoch(top - 0.1, 0.01), epoch(top, correct.mean())], made=made)
         if keep:
             write_predicted(path, made, correct)
     return path
@@ -168,6 +170,16 @@ def test_two_stems_from_scratch_are_two_methods(tmp_path):
     curves = [each for each in compare(read_results(tmp_path)) if each.labels == 0.1][0]
     worth, = (method.worth for method in curves.methods if method.worth)
     assert worth.factor < 10 ** 0.5 + 0.3  # halfway on the curve of the better stem, not beyond that
+
+
+def test_the_stem_to_compare_with_is_chosen_on_validation(tmp_path):
+    train(tmp_path, SCRATCH, 0.3, val=0.9)
+    train(tmp_path, SCRATCH, 0.6, val=0.8, stem="7x7")
+    train(tmp_path, LINEAR, 0.9)
+    words, _ = said(tmp_path)
+    assert 'Against "Supervised from scratch", which' in words
+    assert '- "Supervised from scratch, 7x7 stem": better by' in words
+    assert 'It is better than "Supervised from scratch, 7x7 stem" by' in words
 
 
 def test_minutes_count_the_pretraining_whose_csv_is_there(tmp_path):

@@ -3,7 +3,8 @@
 import pytest
 
 import train
-from records.results import choose_epoch, parse_row
+from records import checkpoint
+from records.results import choose_epoch, parse_row, read_results
 from tests.common import cut_off, outcome, rows_of, run
 from training.command_line import evaluated_every, parse_train
 
@@ -35,6 +36,18 @@ def evaluated(root):
 def test_epochs_count_back_from_the_last(tmp_path, every, wanted):
     assert run(train, tmp_path, *TRAIN, "--eval-every", every) == 0
     assert evaluated(tmp_path) == wanted
+
+
+def test_an_epoch_whose_evaluation_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
+    """Batch norm's statistics may recover: training goes on, and the report takes the same epoch as best.pth."""
+    found = iter([0.5, 0.5, float("nan"), float("nan"), *[0.5] * 6])
+    real = train.metrics
+    monkeypatch.setattr(train, "metrics", lambda *given: {
+        **real(*given), "loss": (value := next(found)), "accuracy": 0.25 + 0.5 * (value != value)})
+    assert run(train, tmp_path, *TRAIN, "--eval-every", "1") == 0
+    best, = tmp_path.glob("out/checkpoint/*/*/best.pth")
+    result, = read_results(tmp_path / "out" / "res")
+    assert checkpoint.read(best)["epoch"] == result.chosen[0]["epoch"] == 5 and result.status == "done"
 
 
 @pytest.mark.parametrize("val_ratio", ["0.5", "0"])

@@ -20,7 +20,7 @@ from data.dataloader import FeatureBatches
 from functions import MODEL_TYPES, Diverged, Progress, check_finite, check_scores, train_one_epoch
 from records import checkpoint
 from supervised_pretrained.pretraining import classification
-from tests.common import ROOT, cut_off, equal, outcome, run
+from tests.common import ROOT, cut_off, equal, outcome, rows_of, run
 from training import loop
 from training.optimizers import build_optimizer
 
@@ -123,11 +123,14 @@ def test_a_signal_stops_after_the_step_and_the_rest_is_as_without(image_folder, 
         assert run(program, image_folder, *arguments) == status
     state, rows = outcome(image_folder)
     assert (state["epoch"], state["progress"]["step"]) == (0, 3) and rows == []
+    before = state["progress"]["seconds"]
     said = f"stopped by {signal.Signals(number).name} after a checkpoint in epoch 1; go on with:"
     assert said in capsys.readouterr().err
     assert run(program, image_folder, *arguments, "--resume") == 0
     state, rows = outcome(image_folder)
     assert equal(state["model"], wanted["model"]) and rows == wanted_rows
+    taken = float(rows_of(next(image_folder.glob("out/res/*.csv")))[0]["seconds"])
+    assert taken > before > 0, "an epoch's time is that of both parts"
 
 
 def send_after_step(number_of_step, number, monkeypatch):
