@@ -69,3 +69,14 @@ def test_an_unknown_change_stops_the_script():
     done = subprocess.run([BASH, str(ROOT / "grid_search" / "recipe.sh"), "simclr-temp9"],
                           capture_output=True, text=True, check=False, env=environment(DRY_RUN="1"))
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no change simclr-temp9\n")
+
+
+def test_the_seeds_from_scratch_in_few_epochs_are_what_their_csvs_hold():
+    runs = results.read_runs(STUDY / "hour" / "res")
+    text = (STUDY / "README.md").read_text()
+    rows = [tuple(cells) for cells in re.findall(r"^\| seed (\d) \| ([\d.]+) \| ([\d.]+) \| (\d+) \|", text, re.M)]
+    chosen = [results.choose_epoch(run.rows) for run in runs]
+    assert len({run.setting for run in runs}) == 1 and all(row["epoch"] == 18 for row in chosen)
+    assert rows == [(f"{run.seed}", f"{row['val_accuracy']:.4f}", f"{row['test_accuracy']:.4f}",
+                     f"{run.config['threads']}") for run, row in zip(runs, chosen)]
+    assert rows
