@@ -85,7 +85,8 @@ def test_all_numbers_of_the_table_are_looked_at():
 
 @pytest.mark.parametrize("name", [*NUMBERS, "milestones"])
 @pytest.mark.parametrize("text", ["nan", "NaN", "-nan", "inf", "-inf", "infinity", "1e400", "-1e400", "-1", "-1e-9", "",
-                                  " ", "1_000", "１２", "٣", "1e", "0x10", " 1", "1 ", "1\n", "1,", "True", "9" * 5000])
+                                  " ", "1_000", "１２", "٣", "1e", "0x10", " 1", "1 ", "1\n", "1,", "True",
+                                  "9" * 5000])
 def test_no_flag_takes_what_is_no_plain_number(name, text, capsys):
     assert parsed(name, text) is None
     error = capsys.readouterr().err

@@ -18,9 +18,8 @@ from records import checkpoint, runs
 from records.names import printable, short
 from utils import run as run_program
 
-NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü", os.fsdecode(b"\xff\xfe"),
-         "<b>",
-         "|pipe|", "\u202eevil", r"\frac{1", "^"]
+NAMES = ["$x_1$", "$5_$10", "a\nb", "t\tab", "quo\"te's, comma", "n" * 200, "שלום", "🐈 ü",
+         os.fsdecode(b"\xff\xfe"), "<b>", "|pipe|", "\u202eevil", r"\frac{1", "^"]
 ODD = [name for name in NAMES if not name.isprintable()]
 
 
