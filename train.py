@@ -179,7 +179,8 @@ def frozen_task(args, backbone, found, device):
 def make_job(args, backbone, task, images, seen, duplicates):
     """What the loop needs to know of a task. Args: images: training.images.Labelled. seen,
     duplicates: as from count_duplicates."""
-    classes, (every, _) = images.train.classes, evaluated_every(args, *images.counts)
+    every, _ = evaluated_every(args, backbone.image_size, *images.counts)
+    classes = images.train.classes
     criterion, batches, weights = CRITERIA[args.criterion](), task.batches["train"], None
     if args.class_weights == "balanced":
         weights = balanced_weights(batches.labels.cpu().numpy(), len(classes)).to(batches.device)

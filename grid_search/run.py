@@ -120,10 +120,15 @@ class Grid:
         return True
 
     def _environment(self, cell):
-        """Of a cell's process; without it each of several would start a thread a core."""
+        """Of a cell's process. Cells side by side share the cores, also where OMP_NUM_THREADS asks for
+        more: threads that wait for a core make each of them ten times slower."""
         jobs = 1 if cell in self.alone else self.jobs
-        threads = {"OMP_NUM_THREADS": str(max(1, cores() // jobs))} if jobs > 1 else {}
-        return {**threads, **os.environ}
+        if jobs == 1:
+            return dict(os.environ)
+        asked, share = os.environ.get("OMP_NUM_THREADS", ""), max(1, cores() // jobs)
+        if asked.isdecimal() and int(asked):
+            share = min(share, int(asked))
+        return {**os.environ, "OMP_NUM_THREADS": str(share)}
 
     def _finish(self, item):
         """Note the outcome of a process that ended."""

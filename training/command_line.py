@@ -142,15 +142,19 @@ def warmup_epochs(args):
     return min(WARMUP_EPOCHS, args.epochs / 10)
 
 
-def evaluated_every(args, images, judged):
+def evaluated_every(args, size, images, judged):
     """(epochs between evaluations, those where no flag says it: so many that these take a tenth of
-    the time). To evaluate an image, forward and not backward, takes a third of training on one.
+    the time). To evaluate an image, forward and not backward, takes a third of training on one of
+    its size, and training on a smaller one so much less as it has fewer pixels.
 
-    Args: images: how many are trained on. judged: how many are evaluated.
+    Args: size: px a side that the network sees in the end. images: how many are trained on.
+        judged: how many are evaluated.
     """
     if not utils.by_steps(vars(args)):
         return 1, 1  # each of lbfgs's penalties is to choose from
-    usual = min(args.epochs, max(1, -(-3 * judged // max(1, images))))
+    sizes = growing_sizes(args.start_size, size)
+    pixels = images * sum(side ** 2 for side in sizes) // len(sizes)
+    usual = min(args.epochs, max(1, -(-3 * judged * size ** 2 // max(1, pixels))))
     return min(args.eval_every or usual, args.epochs), usual
 
 

@@ -103,7 +103,7 @@ def of_training(args, start, labelled=None):
     """
     seen = start.seen(args)
     labelled = labelled or open_labelled(args, seen["image_size"])
-    every, usual = evaluated_every(args, *labelled.counts)
+    every, usual = evaluated_every(args, seen["image_size"], *labelled.counts)
     seen["eval_every"] = None if every == usual else every
     return Identity(effective(args, seen), labelled.digests, start.weights)
 

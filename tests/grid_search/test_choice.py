@@ -45,13 +45,18 @@ def test_what_is_asked_for_counts(three_cores, monkeypatch, variables, wanted):
     assert choice.slots([], [cell(), cell("--lr", "1")]) == wanted
 
 
-def test_a_cell_that_runs_alone_has_all_threads(three_cores, monkeypatch):
+@pytest.mark.parametrize("asked, jobs, wanted", [
+    (None, 3, "1"), ("1", 3, "1"), ("2", 3, "1"), ("2", 1, "2"), ("", 3, "1"), ("0", 3, "1"), ("4,2", 3, "1"),
+    ("4", 64, "1"), (None, 1, None)])
+def test_cells_side_by_side_share_the_cores_and_one_alone_has_all(three_cores, monkeypatch, asked, jobs, wanted):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    grid = run.Grid(3, [], ["alone"])
-    assert grid._environment("beside others")["OMP_NUM_THREADS"] == "1"
-    assert "OMP_NUM_THREADS" not in grid._environment("alone")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert grid._environment("beside others")["OMP_NUM_THREADS"] == "2"
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    grid = run.Grid(jobs, [], ["alone"])
+    assert grid._environment("beside others").get("OMP_NUM_THREADS") == wanted
+    assert grid._environment("alone").get("OMP_NUM_THREADS") == asked
+    monkeypatch.setattr(run, "cores", lambda: 12)
+    assert run.Grid(3, [], [])._environment("a")["OMP_NUM_THREADS"] == (asked if asked in ("1", "2") else "4")
 
 
 @pytest.mark.parametrize("running, queue, wanted", [

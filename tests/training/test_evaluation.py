@@ -13,14 +13,16 @@ TRAIN = ["--model-type", "Supervised", "--data", "digits", "--batch-size", "16",
          "--val-ratio", "0.5", "--epochs", "5"]
 
 
-@pytest.mark.parametrize("images, judged, epochs, wanted", [
-    (45000, 15000, 200, 1), (4500, 15000, 200, 10), (450, 15000, 200, 100), (450, 15000, 5, 5), (100, 0, 5, 1),
-    (1, 10 ** 6, 3, 3)])
-def test_evaluation_takes_a_tenth_at_most(images, judged, epochs, wanted):
-    args = parse_train(["--model-type", "Supervised", "--epochs", str(epochs)])
-    every, usual = evaluated_every(args, images, judged)
+@pytest.mark.parametrize("images, judged, epochs, start, pixels, wanted", [
+    (45000, 15000, 200, 32, 1, 1), (4500, 15000, 200, 32, 1, 10), (450, 15000, 200, 32, 1, 100),
+    (450, 15000, 5, 32, 1, 5), (100, 0, 5, 32, 1, 1), (1, 10 ** 6, 3, 32, 1, 3),
+    (45000, 15000, 18, 16, (0.25 + 0.5625 + 1) / 3, 2), (4500, 15000, 200, 24, (0.5625 + 0.765625 + 1) / 3, 13)])
+def test_evaluation_takes_a_tenth_at_most(images, judged, epochs, start, pixels, wanted):
+    """pixels: of an image trained on, as a share of one that is evaluated."""
+    args = parse_train(["--model-type", "Supervised", "--epochs", str(epochs), "--start-size", str(start)])
+    every, usual = evaluated_every(args, 32, images, judged)
     assert every == usual == wanted
-    assert judged / 3 <= 0.1 * (every * images + judged / 3) + 1e-9 or every == epochs
+    assert judged / 3 <= 0.1 * (every * pixels * images + judged / 3) + 1e-9 or every == epochs
 
 
 def evaluated(root):
