@@ -57,10 +57,31 @@ finetune-all-lr3e-4     finetune_all  --lr 3e-4
 linear-lr1e-3           linear        --lr 1e-3
 linear-lr1e-2           linear        --lr 1e-2
 linear-sgd              linear        --optimizer sgd --lr 0.1
+growing                 growing
+growing-onesize         growing       --start-size 64
+growing-temp0.2         growing       --temperature 0.2
+growing-crop0.08        growing       --crop-scale 0.08
+growing-lr1e-3          growing       --lr 1e-3
+growing-bs256           growing       --batch-size 256 --lr 6e-4
+growing-lars            growing       --batch-size 256 --optimizer lars --lr 1.5 --weight-decay 1e-6
+growing-decay1e-6       growing       --weight-decay 1e-6
+growing-labels          growing_labels
+growing-labels-sgd      growing_labels --optimizer sgd --lr 0.1
+growing-labels-crop0.08 growing_labels --crop-scale 0.08
+short                   short
+short-lr0.1             short         --lr 0.1
+short-lr0.4             short         --lr 0.4
+short-bs256             short         --lr 0.4 --batch-size 256
+short-bs512             short         --lr 0.8 --batch-size 512
+short-cosine            short         --scheduler cosine
+short-smoothing0        short         --label-smoothing 0
+short-smoothing0.2      short         --label-smoothing 0.2
+short-decay1e-4         short         --weight-decay 1e-4
+short-decay1e-3         short         --weight-decay 1e-3
 END
 }
 cell() { # SCRIPT [options]: one, without a list
-    OPTIMIZERS=adam "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study/recipe/$change" "${@:2}"
+    OPTIMIZERS=${OPTIMIZERS:-adam} "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study/recipe/$change" "${@:2}"
 }
 few() { LRS=0.001 BATCH_SIZES=32 RATIOS='' cell "$@" --label-ratio 0.1 --epochs 10; }
 probe() { LRS=0.003 BATCH_SIZES=64 cell "$@" --epochs 20; }
@@ -90,6 +111,19 @@ finetune_all() {
     local weights; weights=$(base) && LRS=0.001 BATCH_SIZES=64 RATIOS='' \
         cell supervised_pretrained_finetune --pretrained-model-path "$weights" --epochs 3 "$@"
 }
+# The same at 64 px, from half of that on, and the classifier's L2 path
+grown() { # SCRIPT EPOCHS [options]
+    RATIOS=0.3 PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --knn-data cifar100 \
+        --crop-scale 0.25 --epochs $2 --optimizer adam ${*:3}" \
+        OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 cell "$1" --epochs 11
+}
+growing() { grown self_supervised_pretrained 12 --lr 3e-4 --temperature 0.1 "$@"; }
+growing_labels() { grown supervised_pretrained 10 --lr 1e-3 "$@"; }
+# From scratch in few epochs, three seeds
+short() {
+    OPTIMIZERS=sgd LRS=0.2 BATCH_SIZES=128 RATIOS='' SEEDS="0 1 2" cell supervised --stem 7x7 --image-size 32 \
+        --epochs 6 --warmup-epochs 1 --scheduler linear --label-smoothing 0.1 "$@"
+}
 linear() {
     local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"
 }
@@ -101,5 +135,5 @@ run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
 }
 export only="$*" pretraining root at
-export -f base cell few probe simclr labels scratch finetune finetune_all linear run
+export -f base cell few probe simclr labels scratch finetune finetune_all linear grown growing growing_labels short run
 changes | xargs -P "${JOBS:-1}" -L 1 "$BASH" -c 'run "$@" || exit 1' recipe
