@@ -111,6 +111,9 @@ ARGUMENTS = {
     "temperature": _flag("P", "of NT-Xent", type=number(float, 0.001, 1000), default=0.5),
     "crop_scale": _flag("P", "smallest share of the image that a crop covers",
                         type=number(float, 0.0001, 1), default=0.08),
+    "color_strength": _flag("P", "of colour jitter: times 0.8 for brightness, contrast and "
+                            "saturation, 0.2 for hue", lambda given: given["color_strength"] != 1,
+                            type=number(float, 0, 1.25), default=1.0),
     "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none",
                        type=number(int, 0, MANY), default=5),
     "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)",

@@ -24,8 +24,9 @@ from data import augment  # noqa: E402
 BLUR_SHARE = 0.5
 
 
-def per_image_views(images, size, generator, *, mean, std, crop_scale, share):
-    """data.augment.simclr_views, image by image with torchvision on PIL images. Args: share: of one process, all."""
+def per_image_views(images, size, generator, *, mean, std, crop_scale, color_strength, share):
+    """data.augment.simclr_views, image by image with torchvision on PIL images. Args:
+    color_strength: 1. share: of one process, all."""
     torch.manual_seed(generator.initial_seed())
     blur = T.RandomApply([per_image.gaussian_blur(size)], BLUR_SHARE) if size >= 40 else None
     pipeline = per_image.simclr(size, blur)
