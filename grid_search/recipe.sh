@@ -2,8 +2,8 @@
 # How the study's recipe was found: changes of it, each in a folder of its own, res/study/recipe/<change>, with the
 # CSVs behind the tables of res/study/README.md. Runs what has no results, and resumes what was cut off.
 #   JOBS=2 OMP_NUM_THREADS=1 bash grid_search/recipe.sh [change ...]    all of them without a name
-# finetune and linear start from the weights of labels: name it first. Reads what study.sh reads, 18,000 of the
-# ImageNet images.
+# finetune and linear start from the weights of labels, tuned from those of growing-labels: name these first. Reads what
+# study.sh reads, 18,000 of the ImageNet images.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --lr 1e-3 --knn-data cifar100"
@@ -65,10 +65,17 @@ growing-lr1e-3          growing       --lr 1e-3
 growing-bs256           growing       --batch-size 256 --lr 6e-4
 growing-lars            growing       --batch-size 256 --optimizer lars --lr 1.5 --weight-decay 1e-6
 growing-decay1e-6       growing       --weight-decay 1e-6
+growing-color0.5        growing       --color-strength 0.5
+growing-color0.25       growing       --color-strength 0.25
+growing-linear-96px     growing_linear --image-size 96
+growing-linear-128px    growing_linear --image-size 128
 growing-labels          growing_labels
 growing-labels-sgd      growing_labels --optimizer sgd --lr 0.1
 growing-labels-crop0.08 growing_labels --crop-scale 0.08
-short                   short
+tuned-64px              tuned         --image-size 64 --start-size 32
+tuned-96px              tuned         --image-size 96 --start-size 64
+tuned-128px             tuned         --image-size 128 --start-size 64
+short                   short_seeds
 short-lr0.1             short         --lr 0.1
 short-lr0.4             short         --lr 0.4
 short-bs256             short         --lr 0.4 --batch-size 256
@@ -81,17 +88,18 @@ short-decay1e-3         short         --weight-decay 1e-3
 END
 }
 cell() { # SCRIPT [options]: one, without a list
-    OPTIMIZERS=${OPTIMIZERS:-adam} "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study/recipe/$change" "${@:2}"
+    OPTIMIZERS=${OPTIMIZERS:-adam} "$BASH" "$root/grid_search/$1_grid_search.sh" \
+        --output-dir "${at}res/study/recipe/$change" "${@:2}"
 }
 few() { LRS=0.001 BATCH_SIZES=32 RATIOS='' cell "$@" --label-ratio 0.1 --epochs 10; }
 probe() { LRS=0.003 BATCH_SIZES=64 cell "$@" --epochs 20; }
-base() { # the weights of labels: the only ones there, or where they will be
-    local folder="${at}res/study/recipe/labels/checkpoint/SupervisedPretraining" found
+base() { # [CHANGE KIND]: the weights of labels, or of another: the only ones there, or where they will be
+    local folder="${at}res/study/recipe/${1:-labels}/checkpoint/${2:-SupervisedPretraining}" found
     found=("$folder"/*/last.pth)
     if [[ ${#found[@]} == 1 && ( -f ${found[0]} || -n ${DRY_RUN:-} ) ]]; then
         echo "${found[0]}"
     else
-        echo "error: expected one last.pth below $folder: the change labels makes it" >&2
+        echo "error: expected one last.pth below $folder: the change ${1:-labels} makes it" >&2
         return 1
     fi
 }
@@ -118,12 +126,22 @@ grown() { # SCRIPT EPOCHS [options]
         OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 cell "$1" --epochs 11
 }
 growing() { grown self_supervised_pretrained 12 --lr 3e-4 --temperature 0.1 "$@"; }
+growing_linear() {
+    local weights; weights=$(base growing SelfSupervisedPretraining) && OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 \
+        RATIOS='' cell self_supervised_pretrained --pretrained-model-path "$weights" --epochs 11 "$@"
+}
 growing_labels() { grown supervised_pretrained 10 --lr 1e-3 "$@"; }
-# From scratch in few epochs, three seeds
+tuned() { # on all labels, from growing-labels
+    local weights; weights=$(base growing-labels) && OPTIMIZERS=sgd LRS=0.05 BATCH_SIZES=128 RATIOS='' \
+        cell supervised_pretrained_finetune --pretrained-model-path "$weights" --epochs 4 --warmup-epochs 1 \
+        --scheduler linear --label-smoothing 0.1 "$@"
+}
+# From scratch in few epochs
 short() {
-    OPTIMIZERS=sgd LRS=0.2 BATCH_SIZES=128 RATIOS='' SEEDS="0 1 2" cell supervised --stem 7x7 --image-size 32 \
+    OPTIMIZERS=sgd LRS=0.2 BATCH_SIZES=128 RATIOS='' cell supervised --stem 7x7 --image-size 32 \
         --epochs 6 --warmup-epochs 1 --scheduler linear --label-smoothing 0.1 "$@"
 }
+short_seeds() { SEEDS="0 1 2" short "$@"; }
 linear() {
     local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"
 }
@@ -135,5 +153,6 @@ run() { # name, function, options
     if [[ " ${only:-$1} " == *" $1 "* ]]; then change=$1 JOBS=1 "${@:2}"; fi
 }
 export only="$*" pretraining root at
-export -f base cell few probe simclr labels scratch finetune finetune_all linear grown growing growing_labels short run
+export -f base cell few probe simclr labels scratch finetune finetune_all linear grown growing growing_linear
+export -f growing_labels tuned short short_seeds run
 changes | xargs -P "${JOBS:-1}" -L 1 "$BASH" -c 'run "$@" || exit 1' recipe
