@@ -110,6 +110,8 @@ class Progress:
 class Diverged(ValueError):
     """The loss or the weights are not finite."""
 
+    status = 3  # of a program that ends so; others may go on
+
 
 def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed, epoch, size=None,
                     amp="off", scaler=None, progress=None, after_step=None):
@@ -208,7 +210,7 @@ def predict(network, batches, view, amp="off"):
 
 def best_classes(logits):
     """The five classes (all of fewer) that each image was most likely taken for, the first one the
-    predicted class: int64 (N, 5). One function, since equal logits, not rare in bf16, have no order."""
+    predicted class: int64 (N, 5). One function, since equal logits have no order."""
     return logits.topk(min(5, logits.shape[1]), dim=1).indices
 
 

@@ -63,12 +63,12 @@ def main(argv=None):
 def make_job(args, method, network, view, split, device, probe, weights):
     """What the loop needs to know of a pre-training. Args: view: as of Start.seen; weights: what it
     starts from, or None."""
-    statistics = {name: view[name] for name in ("mean", "std")}
+    options = {name: view[name] for name in ("mean", "std")} | {
+        name: getattr(args, name) for name in method.VIEW_FLAGS}
     augmentation = getattr(augment, method.VIEW)
 
     def views(images, random, share=None, size=None):
-        return augmentation(images, size or view["image_size"], random, crop_scale=args.crop_scale,
-                            share=share, **statistics)
+        return augmentation(images, size or view["image_size"], random, share=share, **options)
 
     def evaluate(epoch):
         due = probe and (epoch == args.epochs or epoch % args.knn_every == 0)

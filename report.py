@@ -9,23 +9,24 @@ from pathlib import Path
 
 from records.files import whole
 from records.names import printable
-from records.results import best_of, read_results
+from records.results import best_of, none_best, read_results
 from reporting.answer import answer_parts
 from reporting.best import BEST, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import STUDY, write_readme
-from reporting.style import bests, other_stem
-from reporting.tables import CROSS_NOTE, SELECTION, cross_table, layout, link, order, plain, record
+from reporting.style import bests, free_stem, methods
+from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, method_name, order,
+                              plain, record)
 from utils import path, print_anything
 
 
 def section(title, results, out, suffix):
     """Draw one dataset's figures into `out` and return its Markdown."""
     best = bests(results)
-    for model_type in sorted({result.setting.model_type for result in results}
-                             - {result.setting.model_type for result in best}):
-        print(f"{title}: {model_type} has no best setting: all diverged, or there are several and "
-              "no validation accuracy (train.py --val-ratio)", file=sys.stderr)
+    for group in methods(results).values():
+        if not best_of(group):
+            print(f"{title}: {method_name(group)} has no best setting: {none_best(group)}",
+                  file=sys.stderr)
     parts = [f"## {plain(title)}"]
     if best:
         parts += ["Each method at its setting with the best validation accuracy:",
@@ -92,11 +93,8 @@ def best_settings(results):
         for model_type, result in best_of(group).items():
             setting = result.setting
             options = {"optimizer": setting.optimizer, "lr": setting.lr,
-                       "batch-size": setting.batch_size}
+                       "batch-size": setting.batch_size, "stem": free_stem(setting)}
             options = {name: value for name, value in options.items() if value is not None}
-            if any(other_stem(each.setting) for each in group
-                   if each.setting.model_type == model_type):
-                options["stem"] = setting.told("stem")
             found.append((data, labels, model_type, options))
     return found
 

@@ -26,4 +26,8 @@ left_to_do() { # FOLDER [DATA] [options]: a command a line
 caller=$PWD
 cd "$root"
 commands=$(left_to_do "$caller" ${data:+"$data"} "$@")
-while IFS= read -r -u 3 command; do eval "$command"; done 3<<<"$commands"
+worst=0
+while IFS= read -r -u 3 command; do
+    eval "$command" || { worst=$?; [[ $worst == 3 ]] || exit "$worst"; } # 3: it diverged, others may not
+done 3<<<"$commands"
+exit "$worst"

@@ -17,6 +17,7 @@ from parallel import distributed
 from records import checkpoint, runs
 from records.predictions import write_labels
 from records.results import SHARES
+from records.setting import table
 from records.tensorboard_log import SHEET
 from supervised_pretrained.pretraining import classification
 from supervised_pretrained.start import read_weights
@@ -80,9 +81,9 @@ def find_pretrained(args, kind):
     if args.pretrained_model_path or not kind.pretraining or kind.imagenet:
         return args.pretrained_model_path
     folder = args.output_dir / "checkpoint" / kind.pretraining
-    path = checkpoint.newest(folder)
+    path = checkpoint.newest(folder, lambda state: table(state, "config").get("arch", args.arch) == args.arch)
     if path is None:
-        raise FileNotFoundError(f"no checkpoint of a finished pre-training below {folder}; make "
+        raise FileNotFoundError(f"no checkpoint of a finished pre-training of a {args.arch} below {folder}; make "
                                 f"one with `python pretrain.py --model_type {kind.pretraining}` "
                                 "or name one with --pretrained-model-path")
     print(f"starting from {path}")
@@ -206,7 +207,7 @@ def show(run, task, test, backbone, row):
     TensorBoard."""
     logits, labels = task.predict("test")
     board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
-    predicted = logits.argmax(1)
+    predicted = best_classes(logits)[:, 0]
     board.confusion(confusion_matrix(predicted, labels, len(names)), names, run.epoch)
 
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")

@@ -89,8 +89,8 @@ ARGUMENTS = {
                            choices=("none", "balanced"), default="none"),
     "arch": _flag("PT", "network", shared=_ALL, choices=("resnet18", "resnet34", "resnet50"),
                   default="resnet18"),
-    "stem": _flag("PT", "first layers; auto: 3x3 to pre-train at up to 32 px and to train without "
-                  "pre-trained weights, else 7x7", choices=("auto", "7x7", "3x3"), default="auto"),
+    "stem": _flag("PT", "first layers; auto: those of the weights; without any 3x3, but 7x7 to "
+                  "pre-train at more than 32 px", choices=("auto", "7x7", "3x3"), default="auto"),
     "image_size": _flag("PT", "px a side of the network's input (default: the method's)",
                         type=number(int, *settings.IMAGE_SIZES)),
     "start_size": _flag("PT", "px a side to begin with, growing to the network's input in equal "
@@ -111,6 +111,9 @@ ARGUMENTS = {
     "temperature": _flag("P", "of NT-Xent", type=number(float, 0.001, 1000), default=0.5),
     "crop_scale": _flag("P", "smallest share of the image that a crop covers",
                         type=number(float, 0.0001, 1), default=0.08),
+    "color_strength": _flag("P", "of colour jitter: times 0.8 for brightness, contrast and "
+                            "saturation, 0.2 for hue", lambda given: given["color_strength"] != 1,
+                            type=number(float, 0, 1.25), default=1.0),
     "knn_every": _flag("P", "epochs between kNN evaluations, 0 for none",
                        type=number(int, 0, MANY), default=5),
     "knn_data": _flag("P", "labelled dataset for the kNN accuracy (default: --data)",
@@ -253,7 +256,8 @@ def print_anything():
 
 
 def run(main, argv=None):
-    """Run a program's main; any failure becomes one line and status 1 (--debug: a traceback)."""
+    """Run a program's main; any failure becomes one line and status 1, or the error's own `status`
+    (--debug: a traceback)."""
     keep_freed_memory()
     print_anything()
     debug, together, status = "--debug" in (sys.argv[1:] if argv is None else argv), None, 0
@@ -277,7 +281,7 @@ def run(main, argv=None):
         if together:
             message = together.told(message, error)
         print(f"error: {message}", file=sys.stderr, flush=True)
-        return 1
+        return getattr(error, "status", 1)
     if together:
         together.leave()
     return status

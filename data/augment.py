@@ -23,7 +23,8 @@ HUE_SLOTS = (0, 1, 2, 3, None)  # None: no jitter; its probability is 0.8 (Chen 
 BLUR_MIN_SIZE = 40  # px a side; Chen et al. leave blur out for CIFAR-10
 
 
-def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=None, share=None):
+def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, color_strength=1.0,
+                 blur=None, share=None):
     """Two SimCLR views of each image (Chen et al. 2020, app. A), each operator as torchvision's.
 
     Resized crop, flip, colour jitter in a random order, greyscale, Gaussian blur, normalisation.
@@ -37,6 +38,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
         images: uint8 (B, H, H, 3). size: px a side of the views.
         generator: torch.Generator on the CPU. mean, std: three floats each, of RGB in [0, 1].
         crop_scale: smallest share of the area, in (0, 1].
+        color_strength: s of Chen et al., app. A: of the jitter, not of greyscale; 0 to 1.25.
         blur: odd kernel size in px, at least 3; 0 for no blur; None for a tenth of size, none below
             40 px.
         share: distributed.Share where the images are part of a batch: they get the views that the
@@ -51,7 +53,7 @@ def simclr_views(images, size, generator, *, mean, std, crop_scale=0.08, blur=No
     total = -(-2 * count // len(cases)) * len(cases)
     order = torch.rand(total, generator=generator).argsort()
     crops = draw_crops(total, side, crop_scale, generator)
-    jitter = color.draw_jitter(total, generator)
+    jitter = color.draw_jitter(total, generator, color_strength)
     sigma = torch.rand(total, generator=generator)
 
     groups, places, targets = _deal(order, len(cases), rows, count)

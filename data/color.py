@@ -12,7 +12,7 @@ import torch
 
 GREY = (0.2989, 0.587, 0.114)  # of red, green, blue: torchvision's rounding of ITU-R BT.601
 GREY_PROBABILITY = 0.2  # Chen et al. 2020, appendix A
-STRENGTH, HUE_STRENGTH = 0.8, 0.2  # ibid., colour strength 1
+STRENGTH, HUE_STRENGTH = 0.8, 0.2  # ibid., at colour strength 1
 BRIGHTNESS, CONTRAST, SATURATION = range(3)
 
 
@@ -32,8 +32,9 @@ class Jitter(NamedTuple):
     grey: torch.Tensor
 
 
-def draw_jitter(count, generator):
-    """Draw the parameters of ColorJitter(0.8, 0.8, 0.8, 0.2) and RandomGrayscale(0.2).
+def draw_jitter(count, generator, strength=1.0):
+    """Draw the parameters of ColorJitter(0.8s, 0.8s, 0.8s, 0.2s), s being the strength, and of
+    RandomGrayscale(0.2).
 
     Whether jitter is applied and where hue stands among the operators is not drawn here; see
     `augment.simclr_views`.
@@ -42,8 +43,9 @@ def draw_jitter(count, generator):
     """
     uniform = torch.rand(8, count, generator=generator)
     operator = uniform[:3].argsort(0)
-    factor = 1 - STRENGTH + 2 * STRENGTH * uniform[3:6]
-    hue = HUE_STRENGTH * (2 * uniform[6] - 1)
+    reach = STRENGTH * strength
+    factor = 1 - reach + 2 * reach * uniform[3:6]
+    hue = HUE_STRENGTH * strength * (2 * uniform[6] - 1)
     return Jitter(operator, *shares(operator, factor), hue, (uniform[7] < GREY_PROBABILITY).float())
 
 

@@ -58,6 +58,11 @@ class Cell:
             *(getattr(self.args, name) for name in ("model_type", "data", "arch",
                                                     "pretrained_model_path")))
 
+    def forget(self):
+        """Look at images and weights anew: those it starts from have been made in the meantime."""
+        for name in ("identity", "_start"):
+            self.__dict__.pop(name, None)
+
     @property
     def known(self):
         """Whether its weights are there or, where only results were kept, known."""

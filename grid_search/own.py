@@ -31,7 +31,7 @@ from supervised_pretrained.imagenet import imagenet_weights
 from training.command_line import parse_pretrain, parse_train
 from training.images import open_labelled, open_pretraining
 
-PLAN = "plan.yml"
+PLAN, PLAN_BEFORE = "plan.yml", "plan_before.yml"
 MINUTES = {"cpu": 20.0, "cuda": 60.0}
 LOOKED_AT = 200  # pictures, for their size
 SPENT = 0.85  # of the minutes are planned: a loop is a little slower than its steps
@@ -65,7 +65,6 @@ def parse(argv, caller):
         value = getattr(args, name)
         if value is not None and Path.cwd() != Path(caller):
             setattr(args, name, Path(caller, value))
-    own.minutes = own.minutes or MINUTES[args.device.split(":")[0]]
     _check_places(own, args.output_dir.resolve())
     return own, args
 
@@ -149,6 +148,7 @@ def plan_for(own, args):
     """The plan, as plan.yml has it: from there where it was made for the same, else a new one."""
     file = args.output_dir / PLAN
     device = utils.open_device(args.device)
+    own.minutes = own.minutes or MINUTES.get(device.type, MINUTES["cuda"])
     amp, methods = utils.choose_amp(args.amp, device), able_methods(args)
     side, most = side_of(own, args)
     asked = {"folder": str(own.folder), "unlabelled": own.unlabelled and str(own.unlabelled),
@@ -175,6 +175,10 @@ def plan_for(own, args):
     for line in describe(pictures, plan, own, side):
         say(line)
     args.output_dir.mkdir(parents=True, exist_ok=True)
+    if known:  # somebody may have edited it
+        others = ", ".join(name for name, value in asked.items() if known["asked"].get(name) != value)
+        file.replace(file.with_name(PLAN_BEFORE))
+        say(f"another plan is made, for other {others}; the one before is kept in {PLAN_BEFORE} beside it")
     found = {"asked": asked, "images": labelled.digests, "size": size,
              "pretraining": plan.pretraining, "seeds": plan.seeds, "trainings": plan.trainings}
     with whole(file, encoding="utf-8") as stream:

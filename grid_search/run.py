@@ -237,6 +237,8 @@ def main(argv=None):
             signal.signal(number, lambda number, _: grid.signals.append(number))
     if sources:
         grid.run(sources, "pre-training")
+        for cell in cells:
+            cell.forget()
     if cells and not grid.signals:
         grid.run(cells, "cell")
     grid.summary([*sources, *cells])

@@ -65,11 +65,12 @@ class Result(NamedTuple):
         """How many pre-trainings, by seed and weights, are behind it; 0 where none is known."""
         return len({run.behind for run in self.runs} - {None})
 
-    def measure(self, column):
-        """The Measure of a column in the chosen rows."""
+    def measure(self, column, seeds=None):
+        """The Measure of a column in the chosen rows. Args: seeds: of these seeds of training alone."""
         groups = {}
         for run, row in zip(self.runs, self.chosen):
-            groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
+            if seeds is None or run.seed in seeds:
+                groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
         return measure_of([values for values in groups.values() if values])
 
 
@@ -214,7 +215,9 @@ def written(rows, name):
 def best_of(results):
     """{model type: its Result with the best validation accuracy (the first of equals)}.
 
-    Diverged ones do not count; without validation accuracies only a single setting is the best.
+    Settings are compared on the seeds of training that all of a model type have, where there are
+    any: one seed that was lucky is no match for three. Diverged settings do not count; without
+    validation accuracies only a single setting is the best.
     """
     best = {}
     for model_type in sorted({result.setting.model_type for result in results}):
@@ -222,7 +225,22 @@ def best_of(results):
                 and not result.status.startswith("diverged")]
         judged = [result for result in able if result.val.mean is not None]
         if judged:
-            best[model_type] = max(judged, key=lambda result: result.val.mean)
+            best[model_type] = max(zip(_comparable(judged), judged), key=lambda pair: pair[0])[1]
         elif len(able) == 1:
             best[model_type] = able[0]
     return best
+
+
+def _comparable(results):
+    """A validation accuracy of each Result to compare with the others'."""
+    seeds = set.intersection(*({run.seed for run in result.runs} for result in results))
+    shared = [result.measure("val_accuracy", seeds).mean for result in results]
+    return [result.val.mean for result in results] if None in shared else shared
+
+
+def none_best(results):
+    """Why none of a method's Results is the best."""
+    states = [result.status for result in results if result.status.startswith("diverged")]
+    if len(states) < len(results):
+        return "several settings and no validation accuracy to choose by (train.py --val-ratio)"
+    return states[0] if len(states) == 1 else f"{len(states)} settings, all diverged"

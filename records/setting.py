@@ -83,6 +83,21 @@ def read_config(path):
     return config if isinstance(config, dict) else {}
 
 
+def parts_of(config):
+    """A run's YAML file as it was for each part of the run, from the first start on: who went on
+    with it may have had another machine or commit."""
+    parts = [config]
+    for change in resumed(config):
+        parts.append({**parts[-1], **change})
+    return parts
+
+
+def resumed(config):
+    """What changed at each start that went on with a run, as dicts."""
+    found = config.get("resumed")
+    return [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []
+
+
 def setting_in(config, name):
     """The value of a setting in a run's YAML of either form, or None."""
     return next((part[name] for part in (table(config, "settings"), table(config, "flags"), config)

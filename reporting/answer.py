@@ -50,7 +50,7 @@ def words(comparison):
                  " ".join(_limits(comparison)), left_out]
         return list(filter(None, parts))
     if len(comparison.methods) < 2:
-        said = "There is only one method with a best setting: nothing to compare."
+        said = "Fewer than two methods have a best setting: nothing to compare."
     elif not any(method.sample for method in comparison.methods):
         said = "The methods were not compared: that needs the predictions of every run."
     else:
@@ -168,6 +168,7 @@ def _left_out(comparison):
             reasons.setdefault(method.lack, []).append(method)
     told = [f"Left out: {_listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
             for lack, methods in reasons.items()]
+    told += [f'Left out: "{plain(method_name(results))}" ({why}).' for results, why in comparison.absent]
     if len({method.images for method in comparison.methods if method.sample}) > 1:
         told.append("Not all methods have the same test images, as they were stored: only those that "
                     "do are compared with each other.")

@@ -9,7 +9,7 @@ from records.files import whole
 BEST = Path(__file__).parents[1] / "conf" / "best.yaml"
 HEADER = """\
 # Settings per method that run.sh passes on, by dataset of the labelled task; `report.py --best`
-# writes optimizer, learning rate, batch size and, where several were tried, the stem. Those of the
+# writes optimizer, learning rate, batch size and, of networks without weights, the stem. Those of the
 # digits make a demo of a few minutes: 5 labels a class and thirty steps, long enough for pre-trained
 # weights, not for untrained ones."""
 

@@ -6,11 +6,11 @@ from typing import NamedTuple, Optional
 
 from conf.methods import MODEL_TYPES
 from records.predictions import Unfit, read_correct
-from records.results import Result, written
+from records.results import Result, best_of, none_best, written
 from records.runs import identity_of
 from records.setting import DEEPEST, table
 from reporting.paired import Difference, Sample, Worth, difference, holm, sample_of, worth
-from reporting.style import bests
+from reporting.style import bests, methods
 
 ALPHA = 0.05  # of the corrected p
 SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretraining and not kind.frozen)
@@ -50,11 +50,13 @@ class Pair(NamedTuple):
 
 class Comparison(NamedTuple):
     """All that was compared on one dataset at one label ratio. methods: best test accuracy first,
-    those that take no part last; pairs: in their order."""
+    those that take no part last; pairs: in their order. absent: (Results of a method none of which
+    is the best, why) each."""
     data: str
     labels: float
     methods: list
     pairs: list
+    absent: list
 
 
 def compare(results):
@@ -66,7 +68,9 @@ def compare(results):
             tasks.setdefault((result.setting.data, result.setting.labels), []).append(result)
     found = {task: [method_of(best, seconds) for best in bests(group)]
              for task, group in sorted(tasks.items(), key=lambda item: (item[0][0], -item[0][1]))}
-    return [_comparison(*task, methods, _curves(found, task[0])) for task, methods in found.items()]
+    absent = {task: [(results, none_best(results)) for results in methods(group).values() if not best_of(results)]
+              for task, group in tasks.items()}
+    return [_comparison(*task, compared, _curves(found, task[0]), absent[task]) for task, compared in found.items()]
 
 
 def method_of(result, seconds):
@@ -120,8 +124,8 @@ def _curves(found, data):
     """{what tells test images apart: {label ratio: Sample of from scratch}} of a dataset; of two
     stems the one that is better on validation there."""
     curves = {}
-    for (name, labels), methods in found.items():
-        for method in methods:
+    for (name, labels), compared in found.items():
+        for method in compared:
             if name == data and method.model_type == SCRATCH and method.sample:
                 at = curves.setdefault(method.images, {})
                 at[labels] = max(at.get(labels, method), method,
@@ -130,14 +134,14 @@ def _curves(found, data):
             for images, at in curves.items()}
 
 
-def _comparison(data, labels, methods, curves):
-    methods = [_with_worth(method, labels, curves) for method in methods]
-    methods.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
+def _comparison(data, labels, compared, curves, absent):
+    compared = [_with_worth(method, labels, curves) for method in compared]
+    compared.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
     found = [(one, other, difference(one.sample, other.sample))
-             for place, one in enumerate(methods) for other in methods[place + 1:]
+             for place, one in enumerate(compared) for other in compared[place + 1:]
              if one.sample and other.sample and one.images == other.images]
     corrected = holm([each.p for *_, each in found])
-    return Comparison(data, labels, methods, [Pair(*pair, p) for pair, p in zip(found, corrected)])
+    return Comparison(data, labels, compared, [Pair(*pair, p) for pair, p in zip(found, corrected)], absent)
 
 
 def _with_worth(method, labels, curves):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from records.files import whole
 from records.results import read_results, written
-from records.setting import setting_in
+from records.setting import parts_of, setting_in
 from reporting.answer import words
 from reporting.comparison import compare
 from reporting.figures import draw_best, save
@@ -160,14 +160,15 @@ def scale(results):
     runs = [run for result in results for run in result.runs]
     seconds = sum(sum(written(run.rows, "seconds")) for run in runs)
     known = [run.config for run in runs if run.config]
-    machines = Counter(map(machine, known))
+    machines = Counter(" then ".join(dict.fromkeys(map(machine, parts_of(config)))) for config in known)
     parts = [f"**Scale.** {counted(len(runs), 'run')}, {clock(seconds)} (h:mm:ss) of epochs in all"]
     parts += [f"{word} on {listing(data)}: {listing(epochs)} epochs at {listing(sizes, ' px')}"
               for word, data, epochs, sizes in extents(runs)]
     parts.append("; ".join(name + f": {counted(count, 'run')}" * (len(machines) > 1)
                            for name, count in sorted(machines.items())))
-    for word, values in (("PyTorch", map(torch_version, known)), ("Commit", map(commit, known))):
-        found = set(values) - {""}
+    made_by = [part for config in known for part in parts_of(config)]
+    for word, value_of in (("PyTorch", torch_version), ("Commit", commit)):
+        found = set(map(value_of, made_by)) - {""}
         parts += [f"{word} {listing(found)}"] if found else []
     if len(known) < len(runs):
         parts.append(f"{counted(len(runs) - len(known), 'run')} without settings beside their CSV")

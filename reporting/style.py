@@ -57,12 +57,16 @@ def behind(result):
         told, "other weights")
 
 
-def other_stem(setting):
-    """The stem of a network that starts from no weights, where it is not the usual one, else "":
-    which one a network from weights has is theirs to say."""
+def free_stem(setting):
+    """The stem of a network that starts from no weights, None where that is not known: which one a
+    network from weights has is theirs to say."""
     kind = MODEL_TYPES.get(setting.model_type)
-    free = kind is not None and not kind.pretraining
-    return "7x7" if free and setting.told("stem") == "7x7" else ""
+    return setting.told("stem") if kind is not None and not kind.pretraining else None
+
+
+def other_stem(setting):
+    """As `free_stem`, "" where it is the usual one."""
+    return "7x7" if free_stem(setting) == "7x7" else ""
 
 
 def method_of(result):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 class Pretraining(NamedTuple):
     """module: the file of the method, loaded on use, since a command line needs no PyTorch. It has
-        VIEW: the function of data.augment that makes its views of a batch;
+        VIEW: the function of data.augment that makes its views of a batch; VIEW_FLAGS: the flags
+            that it takes;
         ACCURACY: the column of its accuracy, or None;
         network(args, stem, classes) -> the module to train, a ResNet or one with a `backbone`;
         objective(args) -> parallel.gradients.Objective.
@@ -27,10 +28,10 @@ class Pretraining(NamedTuple):
 PRETRAININGS = {
     "SelfSupervisedPretraining": Pretraining(
         "self_supervised_pretrained.simclr", "Self-supervised (SimCLR)",
-        flags=("out_dim", "temperature")),
+        flags=("out_dim", "temperature", "color_strength")),
     "VICReg": Pretraining(
         "self_supervised_pretrained.vicreg", "Self-supervised (VICReg)",
-        flags=("out_dim",)),
+        flags=("out_dim", "color_strength")),
     "SupervisedPretraining": Pretraining(
         "supervised_pretrained.pretraining", "Supervised", labels=True),
 }

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from parallel.gradients import Objective
 from supervised.resnet import resnet
 
-VIEW = "simclr_views"
+VIEW, VIEW_FLAGS = "simclr_views", ("crop_scale", "color_strength")
 ACCURACY = "contrast_accuracy"
 
 

@@ -9,7 +9,7 @@ from parallel.gradients import Objective
 from self_supervised_pretrained.simclr import cosine_similarity, other_views
 from supervised.resnet import resnet
 
-VIEW = "simclr_views"
+VIEW, VIEW_FLAGS = "simclr_views", ("crop_scale", "color_strength")
 ACCURACY = "contrast_accuracy"
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0  # weights of the terms (section 4.2)
 WIDTH = 4  # of the expander's hidden layers, in its inputs (section 4.2: 8192 behind 2048)

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from supervised.convolution import SmallMapConv2d
 
-STEMS = ("7x7", "3x3")
 WIDTH = 64  # channels of the first layer
 
 

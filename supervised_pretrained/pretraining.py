@@ -5,7 +5,7 @@ import torch
 from parallel.gradients import Objective
 from supervised.resnet import resnet
 
-VIEW = "random_resized_crop_flip"
+VIEW, VIEW_FLAGS = "random_resized_crop_flip", ("crop_scale",)
 ACCURACY = None
 
 

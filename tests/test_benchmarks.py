@@ -2,15 +2,19 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torchvision
 
+from data import augment
 from tests.common import ROOT
 from training.command_line import parse_pretrain, parse_train
 
 sys.path.append(str(ROOT / "tests" / "benchmarks"))
+import bench_equality  # noqa: E402
 import bench_grid  # noqa: E402
+import bench_loop  # noqa: E402
 import bench_peers  # noqa: E402
 import peer_images  # noqa: E402
 import peer_launch  # noqa: E402
@@ -151,3 +155,27 @@ def test_a_program_is_launched_with_its_own_modules_and_the_length_asked_for(tmp
 def test_the_grid_of_many_cells_begins_with_the_plain_one():
     assert float(bench_grid.DECAYS[0]) == parse_train(["--model-type", "Supervised"]).weight_decay
     assert bench_grid.vary(6) == "--weight-decay 5e-4" and bench_grid.vary(24).count(",") == 3
+
+
+@pytest.mark.parametrize("pairs", [True, False])
+def test_both_sides_of_the_loop_train(narrow, monkeypatch, pairs):
+    monkeypatch.setattr(bench_loop.per_image, "BATCH_SIZE", 4)
+    monkeypatch.setattr(bench_loop, "SOURCES", 8)
+    loop = bench_loop.Loop(pairs, 32, "3x3", 2)
+    assert loop.whole() > 0 and loop.alone() > 0
+
+
+def test_the_per_image_side_takes_what_a_pretraining_gives_and_makes_such_views(narrow, image_folder):
+    """A pre-training runs with it to the end, with kNN accuracy as its figure."""
+    seen = []
+
+    def views(*given, **more):
+        seen.append((bench_equality.per_image_views(*given, **more), augment.crop_flip(given[0], given[1], given[2],
+                     mean=more["mean"], std=more["std"])))
+        return seen[-1][0]
+
+    accuracy = bench_equality.knn_after(views, 0, SimpleNamespace(
+        sample_ratio=1, epochs=1, batch_size=8, data_dir=image_folder / "data"))
+    assert 0 <= accuracy <= 1
+    for pairs, one in seen:
+        assert pairs.shape == (2 * len(one), *one.shape[1:]) and pairs.dtype == one.dtype

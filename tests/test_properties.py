@@ -80,7 +80,7 @@ def parsed(name, text):
 
 
 def test_all_numbers_of_the_table_are_looked_at():
-    assert set(WHOLE) < set(NUMBERS) and len(NUMBERS) == len(WHOLE) + 10
+    assert set(WHOLE) < set(NUMBERS) and len(NUMBERS) == len(WHOLE) + 11
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, "milestones"])
@@ -106,7 +106,8 @@ def test_whatever_a_flag_takes_is_finite_and_comes_back(name, value):
     ("epochs", "1000000", "1000000000000"), ("batch_size", "1000000", "1000001"), ("image_size", "1024", "1025"),
     ("out_dim", "65536", "65537"), ("workers", "1024", "100000"), ("temperature", "0.001", "1e-30"),
     ("label_smoothing", "0.99", "1"), ("lr", "1e30", "1e31"), ("crop_scale", "0.0001", "1e-30"),
-    ("milestones", "0.3,0.6", "0.6,0.3"), ("milestones", ".5", "0.5,0.5"), ("milestones", "1e-3", "0.5,1"),
+    ("color_strength", "1.25", "1.3"), ("milestones", "0.3,0.6", "0.6,0.3"), ("milestones", ".5", "0.5,0.5"),
+    ("milestones", "1e-3", "0.5,1"),
     ("milestones", "0.5", "0.5,,0.6"), ("weight_decay", "-0.0", "-1e-300"), ("epochs", "+7", "1e3")])
 def test_where_the_bounds_lie(name, good, bad):
     assert parsed(name, good) is not None and parsed(name, bad) is None

@@ -71,7 +71,7 @@ def test_several_settings_without_validation_have_no_best(tmp_path, capsys):
     for lr in ("0.1", "0.2"):
         write_run(res, NAME.replace("0.1", lr), [epoch(None, 0.5), epoch(None, 0.6)])
     table(res)
-    assert "Supervised has no best setting" in capsys.readouterr().err
+    assert "Supervised from scratch has no best setting: several settings" in capsys.readouterr().err
     assert not (res / "report" / "best.png").exists()
 
 

@@ -28,6 +28,18 @@ def test_the_demo_ends_with_a_table_of_all_methods(tmp_path, stubbed, real):
             assert config["flags"]["pretrained_model_path"] in started[:2]
 
 
+@pytest.mark.parametrize("status, trained", [(3, 7), (1, 3)])
+def test_after_a_run_that_diverges_come_the_others_and_the_report(tmp_path, stubbed, status, trained):
+    """Anything else than divergence would go wrong with the others, too."""
+    tuned = "*--model-type\\ SelfSupervisedPretrainedFinetune*"
+    make_venv(tmp_path / "venv", f'case "$*" in {tuned}) exit {status} ;; esac; exec "$real" "$@"', unless="- | -*")
+    done = subprocess.run([BASH, str(stubbed / "run.sh"), "demo", "--epochs", "1", "--output-dir", str(tmp_path)],
+                          capture_output=True, text=True, check=False, env=environment(VENV=str(tmp_path / "venv")))
+    assert done.returncode == status, done.stderr
+    assert len(list(tmp_path.glob("res/*.csv"))) == trained
+    assert ("# Results" in done.stdout) == (status == 3)
+
+
 def test_what_is_finished_is_left_and_what_was_cut_off_goes_on(tmp_path, stubbed):
     """run.sh a second and a third time, after an interruption that this test makes."""
     make_venv(tmp_path / "venv", 'echo "started $*"; exec "$real" "$@"', unless="- | -*")

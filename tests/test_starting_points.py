@@ -70,6 +70,17 @@ def test_half_made_weights_are_refused_with_the_command_that_goes_on(image_folde
     assert "left out, unfinished" in out and "no checkpoint of a finished pre-training" in error
 
 
+def test_the_newest_pretraining_is_one_of_the_network_asked_for(tmp_path, capsys):
+    folder = tmp_path / "checkpoint" / "SelfSupervisedPretraining"
+    write(folder, "new", 1, 3, 3, arch="resnet34")
+    wanted = write(folder, "old", 2, 3, 3, arch="resnet18")
+    args = parse_train(["--model-type", "SelfSupervisedPretrained", "--output-dir", str(tmp_path)])
+    assert train.find_pretrained(args, MODEL_TYPES[args.model_type]) == wanted
+    args.arch = "resnet50"
+    with pytest.raises(FileNotFoundError, match="no checkpoint of a finished pre-training of a resnet50"):
+        train.find_pretrained(args, MODEL_TYPES[args.model_type])
+
+
 def test_from_scratch_starts_from_no_weights(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_train([*TRAIN, "--pretrained-model-path", "x.pth"])

@@ -209,6 +209,9 @@ def _refuse_unsolved(parser, args):
                      f"these methods have one: {frozen}")
     if args.criterion != "CrossEntropyLoss":
         parser.error(f"--optimizer lbfgs is for CrossEntropyLoss, not {args.criterion}")
+    if args.val_ratio == 0:
+        parser.error("--val-ratio 0: with --optimizer lbfgs validation chooses between penalties; "
+                     "hold some images out")
     if args.epochs < 2:
         parser.error("--epochs 1: with --optimizer lbfgs it is the number of penalties, and "
                      "validation chooses between them; use 2 or more")

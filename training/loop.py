@@ -83,8 +83,9 @@ class Run:
             for name in (checkpoint.LAST, checkpoint.BEST):
                 (place.folder / name).unlink(missing_ok=True)
         if self._first and not place.restarted:
+            known = results.read_config(place.configs[0]) if place.state else None
             provenance.write_config(place.configs, place.name, place.identity, job.duplicates, args,
-                                    self.device)
+                                    self.device, known)
         self.log = self.board = distributed.Nothing()
         if self._first:
             self.log = CsvLog(place.csv, job.columns, self.row)

@@ -24,8 +24,9 @@ from data import augment  # noqa: E402
 BLUR_SHARE = 0.5
 
 
-def per_image_views(images, size, generator, *, mean, std, crop_scale):
-    """data.augment.simclr_views, image by image with torchvision on PIL images."""
+def per_image_views(images, size, generator, *, mean, std, crop_scale, color_strength, share):
+    """data.augment.simclr_views, image by image with torchvision on PIL images. Args:
+    color_strength: 1. share: of one process, all."""
     torch.manual_seed(generator.initial_seed())
     blur = T.RandomApply([per_image.gaussian_blur(size)], BLUR_SHARE) if size >= 40 else None
     pipeline = per_image.simclr(size, blur)
@@ -40,10 +41,10 @@ def knn_after(views, seed, arguments):
     ours, augment.simclr_views = augment.simclr_views, views
     try:
         with tempfile.TemporaryDirectory() as folder:
-            pretrain.main(["--sample-ratio", str(arguments.sample_ratio), "--image-size", "32", "--stem",
-                           "7x7", "--epochs", str(arguments.epochs), "--lr", "1e-3", "--knn-data",
-                           "cifar100", "--knn-every", "1000", "--seed", str(seed), "--data-dir",
-                           str(arguments.data_dir), "--output-dir", folder])
+            pretrain.main(["--sample-ratio", str(arguments.sample_ratio), "--image-size", "32", "--stem", "7x7",
+                           "--epochs", str(arguments.epochs), "--lr", "1e-3", "--batch-size", str(arguments.batch_size),
+                           "--knn-data", "cifar100", "--knn-every", "1000", "--seed", str(seed),
+                           "--data-dir", str(arguments.data_dir), "--output-dir", folder])
             log, = Path(folder).glob("res/*.csv")
             columns, *_, last = (line.split(",") for line in log.read_text().splitlines())
             return float(last[columns.index("knn_accuracy")])
@@ -57,6 +58,7 @@ def main(argv=None):
     parser.add_argument("--data-dir", type=Path, default=measure.ROOT / "data")
     parser.add_argument("--sample-ratio", type=float, default=0.1)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=128)
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.sample_ratio, arguments.epochs = 0.01, 1

@@ -61,11 +61,11 @@ class Loop:
 
     def whole(self):
         augmentation = augment.simclr_views if self.pairs else augment.crop_flip
-        return self.epoch(lambda images, random, share: augmentation(images, self.size, random, share=share,
-                                                                     **STATISTICS))
+        return self.epoch(lambda images, random, share, _: augmentation(images, self.size, random, share=share,
+                                                                        **STATISTICS))
 
     def alone(self):
-        return self.epoch(lambda images, random, share: self.inputs)
+        return self.epoch(lambda *_: self.inputs)
 
 
 def peak_memory(device):

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.common import BASH, ROOT, SOAK, environment, rows_of
+from tests.common import BASH, ROOT, SOAK, environment
+from tests.grid_search.conftest import Digits
 from training.command_line import parse_pretrain, parse_train
 
 WAIT_SECONDS = 300  # for jobs in a queue
@@ -84,36 +85,6 @@ def test_arrays_of_a_real_slurm(tmp_path):
     assert said.count("finished: 1 of 1 runs") == 4, said
     cells = tmp_path.glob("grid/res/SelfSupervisedPretrained_digits-adam-lr0.01-bs128-fromdigits-ratio0.?-*.csv")
     assert len(list(cells)) == 2
-
-
-class Digits:
-    """A grid of four short cells in a folder of its own. Args: code: where its programs are."""
-
-    def __init__(self, folder, code):
-        self.folder, self.code = folder, code
-        self.environment = environment(DATA="digits", LRS="0.01 0.001", BATCH_SIZES="16",
-                                       OMP_NUM_THREADS="1")  # results depend on it
-
-    def start(self, *more, script="supervised", **variables):
-        return subprocess.Popen(
-            [BASH, str(self.code / "grid_search" / f"{script}_grid_search.sh"), "--output-dir", str(self.folder),
-             "--epochs", "2", "--label-ratio", "0.3", *more], text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env={**self.environment, **variables})
-
-    def finish(self, *more, script="supervised", **variables):
-        """Start it and wait. Returns: (status, stdout, stderr)."""
-        process = self.start(*more, script=script, **variables)
-        out, err = process.communicate()
-        return process.returncode, out, err
-
-    def table(self):
-        """Run name -> rows, without what depends on the clock."""
-        return {path.stem: rows_of(path, timed=False) for path in sorted(self.folder.glob("res/*.csv"))}
-
-
-@pytest.fixture
-def grid(tmp_path, stubbed):
-    return Digits(tmp_path / "grid", stubbed)
 
 
 def check_kill(number, seed, whole, killed, epochs="2"):
@@ -269,27 +240,3 @@ def test_cells_do_not_start_from_half_trained_weights(tmp_path, grid):
     (reason,) = failures(out).values()
     assert status == 1 and reason.startswith("its pre-training") and reason.endswith("has not finished")
     assert not list(tmp_path.glob("grid/res/SelfSupervisedPretrained_*"))
-
-
-def test_what_has_results_is_not_run_again_without_its_weights(tmp_path, grid):
-    lists = {"script": "self_supervised_pretrained", "RATIOS": "0.2", "OPTIMIZERS": "sgd", "LRS": "0.01",
-             "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0"}
-    status, out, err = grid.finish(**lists)
-    assert status == 0 and "finished: 2 of 2 runs" in out, err
-    weights, = tmp_path.glob("grid/checkpoint/SelfSupervisedPretraining/*/last.pth")
-    shutil.rmtree(tmp_path / "grid" / "checkpoint")
-    assert grid.finish(**lists, DRY_RUN="1")[:2] == (0, "")
-    assert "1 cells, 0 of them to run" in grid.finish(**lists)[1]
-    named = {**lists, "RATIOS": "", "DRY_RUN": "1"}
-    assert grid.finish("--pretrained-model-path", str(weights), **named)[:2] == (0, "")
-    others = {**lists, "PRETRAIN_ARGS": "--data digits --epochs 1 --knn-every 0 --temperature 0.9"}
-    status, out, _ = grid.finish(**others)
-    assert status == 0 and "finished: 2 of 2 runs" in out, "another pre-training, another run"
-    status, out, _ = grid.finish("--epochs", "3", **lists, DRY_RUN="1")  # more than there is
-    assert status == 0
-    assert [Path(command.split()[1]).name for command in out.splitlines()] == ["pretrain.py", "train.py"]
-
-    for result in tmp_path.glob("grid/res/SelfSupervisedPretrained_*.csv"):
-        result.unlink()
-    commands = grid.finish(**lists, DRY_RUN="1")[1].splitlines()
-    assert [Path(command.split()[1]).name for command in commands] == ["pretrain.py", "train.py"]

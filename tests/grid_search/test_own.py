@@ -110,11 +110,14 @@ def test_the_plan_is_kept_until_something_else_is_asked_for(pictures):
     assert "--epochs 7 " in lines[0] and "--image-size 48 " in lines[0] and "goes on" in said
     lines, said, _ = planned(pictures, *words, "--minutes", "2")
     assert "--epochs 7 " not in lines[0] and "(asked for: 2)" in said
+    assert "for other minutes; the one before is kept in plan_before.yml" in said
+    assert yaml.safe_load(plan.with_name("plan_before.yml").read_text()) == found
 
 
 @pytest.mark.parametrize("words, status, message", [
     (["--epochs", "3"], 2, "--epochs: run.sh own decides that itself"), (["--minutes", "0"], 2, "--minutes"),
     (["--unlabelled", "nowhere"], 1, "nowhere"), (["--device", "cuda:9"], 1, "--device cuda:9 is not there"),
+    (["--device", "gpu"], 1, "--device gpu is not there"),
     (["--data", "digits"], 2, "--data")])
 def test_wrong_input_is_one_line(pictures, words, status, message):
     lines, said, found = planned(pictures, "--output-dir", "out", *words)

@@ -54,7 +54,7 @@ def settings(command):
 @pytest.mark.parametrize("script, changes", [
     ("study", []),
     ("recipe", ["labels-crop0.5", "simclr-lr3e-4-seed1", "scratch-3x3", "finetune-decay", "finetune-all",
-                "linear-sgd"])])
+                "linear-sgd", "growing", "growing-labels", "growing-linear-96px", "tuned-96px"])])
 def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, tmp_path):
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
     copy_code(tmp_path)

@@ -22,6 +22,21 @@ def test_best_setting_ignores_the_test_set(res, order):
     assert best["Supervised"].test[0] == 0.1
 
 
+@pytest.mark.parametrize("other, wanted", [(0.74, 0.1), (0.76, 0.2)])
+def test_settings_are_compared_on_the_seeds_that_all_of_them_have(res, other, wanted):
+    """Rates tried with one seed, the best of them then run with two more: means over other seeds are no comparison."""
+    for seed, reached in (("", 0.75), ("-seed1", 0.70), ("-seed2", 0.71)):
+        write_run(res, NAME + seed, [epoch(reached, 0.5)])
+    write_run(res, NAME.replace("lr0.1", "lr0.2"), [epoch(other, 0.5)])
+    assert results.best_of(results.read_results(res))["Supervised"].setting.lr == wanted
+
+
+def test_settings_without_a_common_seed_are_compared_by_their_means(res):
+    write_run(res, NAME, [epoch(0.7, 0.5)])
+    write_run(res, NAME.replace("lr0.1", "lr0.2") + "-seed1", [epoch(0.8, 0.5)])
+    assert results.best_of(results.read_results(res))["Supervised"].setting.lr == 0.2
+
+
 def test_status_done_unfinished_diverged(res):
     write_run(res, NAME, [epoch(0.5, 0.5)] * 3, planned=3)
     write_run(res, NAME + "-ratio0.1", [epoch(0.5, 0.4)] * 2, planned=3)

@@ -74,6 +74,21 @@ def test_a_method_worse_than_from_scratch_is_said_to_be(tmp_path):
     assert '- "Self-supervised pre-training, linear": worse by' in words and "better" not in words
 
 
+@pytest.mark.parametrize("settings, why", [([0.1], "diverged (1 of 3)"), ([0.1, 0.2], "2 settings, all diverged")])
+def test_a_method_whose_runs_diverged_is_named(tmp_path, settings, why, capsys):
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6)
+    for lr in settings:
+        name = TUNED.replace("lr0.1", f"lr{lr}")
+        path = train(tmp_path, name, 0.9)
+        write_run(tmp_path, path.stem, [epoch(0.5, 0.5, train_loss=float("nan"))],
+                  made=made_from(path.stem, weights=behind(), stem="3x3"))
+    words, _ = said(tmp_path)
+    assert f'Left out: "Self-supervised pre-training, fine-tuned" ({why}).' in words
+    assert report.main(["--res", str(tmp_path)]) == 0
+    assert f"cifar100: Self-supervised pre-training, fine-tuned has no best setting: {why}" in capsys.readouterr().err
+
+
 def test_one_training_speaks_of_networks(tmp_path):
     train(tmp_path, SCRATCH, 0.0, seeds=1)
     train(tmp_path, LINEAR, 0.6, seeds=3)

@@ -17,3 +17,13 @@ def test_the_stem_goes_with_its_learning_rate(tmp_path, accuracy, wanted):
     best = tmp_path / "best.yaml"
     assert report.main(["--res", str(tmp_path / "res"), "--best", str(best)]) == 0
     assert yaml.safe_load(best.read_text()) == {"cifar100": {"Supervised": wanted}}
+
+
+def test_no_stem_is_left_beside_the_rate_of_another(tmp_path):
+    """The file has what an earlier report found best; these runs never tried another stem."""
+    write_run(tmp_path / "res", NAME, [epoch(0.5, 0.1)], made=made_from(NAME, stem="3x3"))
+    best = tmp_path / "best.yaml"
+    best.write_text("cifar100:\n  Supervised: {optimizer: sgd, lr: 0.03, stem: 7x7, epochs: 30}\n")
+    assert report.main(["--res", str(tmp_path / "res"), "--best", str(best)]) == 0
+    wanted = {"optimizer": "sgd", "lr": 0.1, "stem": "3x3", "epochs": 30, "batch-size": 128}
+    assert yaml.safe_load(best.read_text()) == {"cifar100": {"Supervised": wanted}}

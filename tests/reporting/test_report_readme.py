@@ -91,6 +91,14 @@ def test_several_machines_commits_and_unknown_settings_are_told(study):
     assert "Commit 0123456 and fedcba9+" in line and "2 runs without settings" in line
 
 
+def test_a_run_that_went_on_elsewhere_is_of_both_machines_and_commits(study):
+    write(study / "res", NAME + "-seed1", [epoch(0.3, 0.3)],
+          place={**PLACE, "resumed": [{"machine": "Loom", "commit": "fedcba9876"}, {"machine": "Abacus, 2 beads"}]})
+    line = section(study)[0]
+    assert "Abacus, 2 beads (2 threads) then Loom (2 threads): 1 run." in line
+    assert "Commit 0123456 and fedcba9" in line
+
+
 def test_links_are_relative_and_the_same_results_give_the_same_bytes(study):
     def files():
         return {path: path.read_bytes() for path in [study / "README.md", *study.glob("figures/*")]}

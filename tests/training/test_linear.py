@@ -170,7 +170,8 @@ def test_features_are_standardised_unless_a_flag_says_otherwise(linear):
     ("--model-type SelfSupervisedPretrained --criterion MultiMarginLoss",
      "--optimizer lbfgs is for CrossEntropyLoss, not MultiMarginLoss"),
     ("--model-type SelfSupervisedPretrained --epochs 1",
-     "--epochs 1: with --optimizer lbfgs it is the number of penalties")])
+     "--epochs 1: with --optimizer lbfgs it is the number of penalties"),
+    ("--model-type Untrained --val-ratio 0", "--val-ratio 0: with --optimizer lbfgs validation chooses")])
 def test_where_there_is_nothing_to_solve(tmp_path, capsys, words, said):
     with pytest.raises(SystemExit) as stop:
         run(train, tmp_path, *words.split(), "--optimizer", "lbfgs")

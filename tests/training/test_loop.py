@@ -167,7 +167,7 @@ def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, monkeypatc
     checkpoint.save(last, {k: v for k, v in poison.items() if k != "version"})
     written = last.read_bytes()
     capsys.readouterr()
-    assert run(train, image_folder, *arguments, "--resume") == 1
+    assert run(train, image_folder, *arguments, "--resume") == 3
     error = capsys.readouterr().err
     assert "epoch 2, step 1, at a learning rate of" in error and len(error.strip().splitlines()) == 1
     assert last.read_bytes() == written
@@ -179,7 +179,7 @@ def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, monkeypatc
 def test_weights_that_only_the_evaluation_sees_diverge(image_folder, capsys):
     """The loss of the only step was finite, what it left is not: no checkpoint says so, the CSV does."""
     arguments = ["--model-type", "Supervised", *TRAIN, "--epochs", "1", "--batch-size", "32", "--warmup-epochs", "0"]
-    assert run(train, image_folder, *arguments, "--optimizer", "adam", "--lr", "1e30") == 1
+    assert run(train, image_folder, *arguments, "--optimizer", "adam", "--lr", "1e30") == 3
     error = capsys.readouterr().err
     assert "is not finite any more in epoch 1, step 1, at a learning rate of 1e+30" in error
     assert error.startswith("error: ") and error.count("\n") == 1
