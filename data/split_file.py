@@ -51,7 +51,7 @@ def read_split(path, root):
                                      for k in places)
                 where = f"{printable(path)}, line {line}"
                 files.append(_known(file, where, root, os.path.dirname(path)))
-                labels.append(_label(label.strip(), where, file))
+                labels.append(_label(label, where, file))
                 parts.append(_part(part.strip(), where) if places[2] is not None else None)
                 before = lines.setdefault(files[-1], (line, parts[-1]))
                 if before[0] != line:
@@ -59,6 +59,11 @@ def read_split(path, root):
     found = listed(files, labels, None if places[2] is None else parts)
     _check(path, found)
     return found
+
+
+def label_of(cell):
+    """The label in a cell, or in the name of a folder that is written into one."""
+    return cell.strip()
 
 
 def write_split(path, found, root):
@@ -111,10 +116,10 @@ def _known(file, where, root, beside):
                             "it back, or take its row out")
 
 
-def _label(label, where, file):
-    if not label:
+def _label(cell, where, file):
+    if not label_of(cell):
         raise ValueError(f"{where}: no label for {printable(file)}")
-    return label
+    return label_of(cell)
 
 
 def _part(part, where):

@@ -18,6 +18,7 @@ from data.datasets import load_split
 from data.duplicates import copies, from_state
 from records import checkpoint
 from tests.common import rows_of
+from training import images
 from training.command_line import effective, parse_pretrain, parse_train
 from utils import run
 
@@ -224,3 +225,14 @@ def test_pictures_without_labels_lie_outside(tmp_path, capsys, inside):
         parse_pretrain(["--data", "folder", "--data-dir", str(tmp_path / "pets"),
                         "--unlabelled", str(tmp_path / "pets" / inside)])
     assert stop.value.code == 2 and "lie in one another" in capsys.readouterr().err
+
+
+def test_classes_that_are_others_to_test_on_are_refused(pets, capsys, monkeypatch):
+    def turned(name, part, *more, **options):
+        split = load_split(name, part, *more, **options)
+        return split._replace(classes=split.classes[::-1]) if part == "test" else split
+
+    monkeypatch.setattr(images, "load_split", turned)
+    assert trained() == 1
+    line, = capsys.readouterr().err.splitlines()
+    assert "other classes than the training images: cat, bee, ant and ant, bee, cat;" in line
