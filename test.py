@@ -8,7 +8,7 @@ import torch
 import utils
 from data.dataloader import Batches, evaluation_batch
 from data.datasets import DATASETS, load_split, stored_size
-from data.duplicates import copies, from_state
+from data.duplicates import count_copies, from_state
 from functions import MODEL_TYPES, best_classes, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
@@ -47,7 +47,11 @@ def main(argv=None):
                       max_bad_images=args.max_bad_images, store_dir=args.store_dir,
                       given=split_of(args, config))
     learned = from_state(state.get("seen"))
-    known = 0 if learned is None else int(copies(test, test.rows, learned).sum())
+    known = 0 if learned is None else count_copies(test, test.rows, learned)
+    if known is None:
+        print("duplicates: whether images of the test are among those that the network has learned "
+              "from is not known: they are stored at other sizes, and not all of their files are "
+              "known")
     if known:
         print(f"duplicates: {known} of {len(test.rows)} images of the test are exact copies of "
               "those that the network has learned from")
