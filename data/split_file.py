@@ -44,7 +44,10 @@ def read_split(path, root):
     files, labels, parts, lines = [], [], [], {}
     with open_list(path) as table:
         rows = rows_of(path, table)
-        places = _places(path, next(rows, (0, []))[1])
+        titles = next(rows, (0, []))[1]
+        places, rows = _places(path, titles), list(rows)
+        if places[2] is None:
+            _check_titles(path, titles, places, [row for _, row in rows])
         for line, row in rows:
             if any(map(str.strip, row)):
                 file, label, part = (row[k] if k is not None and k < len(row) else ""
@@ -100,6 +103,16 @@ def _places(path, titles):
         raise ValueError(f"{printable(path)}: has the columns {there}; expected file, label and, "
                          "where it says which part a picture belongs to, part")
     return places
+
+
+def _check_titles(path, titles, places, rows):
+    """Raises: ValueError for a column that says parts under another name: it would be ignored, and
+    others drawn."""
+    for k, title in enumerate(titles):
+        values = {row[k].strip().lower() for row in rows if k < len(row)} - {""}
+        if k not in places and values and values <= SPELLINGS.keys():
+            raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
+                             "which part a picture belongs to; call it part, or take it out")
 
 
 def _known(file, where, root, beside):

@@ -86,3 +86,19 @@ def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
     with pytest.raises(ValueError, match=f"own: the name of the class folder '{name}', without .*{said}; rename it$"):
         load_split("folder", "train", root, 8)
     assert not (root / "store").exists()
+
+
+@pytest.mark.parametrize("title, values, refused", [
+    ("split", "train test", True), ("Set", "TRAIN Validation Test", True), ("fold", "train", True),
+    ("subset", "train  test", True), ("fold", "1 2 3", False), ("split", "train test dev", False)])
+def test_parts_under_another_name_are_not_ignored(classes, title, values, refused):
+    """Else a new split would train on what its author tests on."""
+    files, values = sorted((classes / "train").rglob("*.png")), values.split(" ")
+    lines = [f"{path},{path.parent.name},{values[k % len(values)]}" for k, path in enumerate(files)]
+    given = classes / "mine.csv"
+    given.write_text("\n".join([f"file,label,{title}", *lines]))
+    if refused:
+        with pytest.raises(ValueError, match=f"mine.csv: the column {title} seems to say .*; call it part"):
+            read_split(given, classes)
+    else:
+        assert read_split(given, classes).parts is None
