@@ -1,5 +1,6 @@
 """Checkpoints of finished trainings: the one to apply, who made it, and its network."""
 
+import math
 from pathlib import Path
 
 from conf.methods import MODEL_TYPES
@@ -9,7 +10,8 @@ from supervised.resnet import resnet
 
 def find_trained(folder, data):
     """The checkpoint of the newest finished run on a dataset: of the epoch that validation chose,
-    of the last where nothing was held out. Raises: FileNotFoundError."""
+    of the last where nothing was held out. Raises: FileNotFoundError, also where the chosen one is
+    lost."""
     last = checkpoint.newest(folder, lambda state: state.get("config", {}).get("data") == data)
     if last is None:
         program = "train.py" if folder.name in MODEL_TYPES else "pretrain.py"
@@ -17,7 +19,13 @@ def find_trained(folder, data):
                                 f"one with `python {program} --model-type {folder.name} --data "
                                 f"{data}` or name one with --checkpoint")
     best = last.with_name(checkpoint.BEST)
-    return best if best.is_file() else last
+    if best.is_file():
+        return best
+    score = checkpoint.read(last).get("best")
+    if isinstance(score, float) and math.isfinite(score):
+        raise FileNotFoundError(f"{best}: is gone, the epoch that validation chose; name {last} with "
+                                "--checkpoint to take the last one")
+    return last
 
 
 def check_made_by(state, path, model_type=None):
