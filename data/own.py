@@ -65,6 +65,17 @@ def find_own(root, stores, given=None):
     return Own(root, found, path)
 
 
+def check_drawn(root, store_dir=None, given=None):
+    """Raises: ValueError where the split of own images is still to be drawn, which is no business of a
+    program that applies a network. Args: as for data.datasets.load_split."""
+    root, stores = Path(root), stores_of(root, store_dir)
+    if (is_split(root, stores, given) and not (stores / SPLIT).exists()
+            and not (given and read_split(given, root).is_whole)):
+        raise ValueError(printable(f"{root}: there is no {stores / SPLIT} that says which pictures are "
+                                   "to test on; name the one of the run with --split, or with "
+                                   "--store-dir the folder that it lies in"))
+
+
 class Own:
     """Pictures of all parts, in the order of their paths.
 
