@@ -225,8 +225,8 @@ def _labels(root, folders):
         label = label_of(folder)
         if not label or label in found:
             like = f"is that of '{printable(found[label])}', too" if label else "is empty"
-            raise ValueError(f"{printable(root)}: the name of the class folder '{printable(folder)}', "
-                             f"without the blanks around it, {like}; rename it")
+            raise ValueError(f"{printable(root)}: the name of the class folder "
+                             f"'{printable(folder)}', without the blanks around it, {like}; rename it")
         found[label] = folder
     return tuple(found)
 
