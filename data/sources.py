@@ -3,7 +3,8 @@
 A source has `labels` int64 (N,), -1 for none; `classes`, names by label; `fingerprint`, hex digest
 of its listing; `keys` int64 (N, 4), see data.listing, all UNKNOWN where the fingerprint tells
 every change; `listed_ns`, the time before it was listed; `content(i)`, crc32 of a file's bytes,
-UNKNOWN where it cannot be read or has no key; `remark`, a line about what it leaves out or "";
+without a key an item of data.store_files.fingerprints, UNKNOWN where it cannot be read or is in no
+file; `remark`, a line about what it leaves out or "";
 `name(i)` for messages; `read(i)`, a PIL image or a uint8 (H, W, 3) array. It can be pickled.
 ImageNet's tar is one, too (data/imagenet_tar.py).
 """
