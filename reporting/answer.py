@@ -169,9 +169,6 @@ def _left_out(comparison):
     told = [f"Left out: {_listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
             for lack, methods in reasons.items()]
     told += [f'Left out: "{plain(method_name(results))}" ({why}).' for results, why in comparison.absent]
-    if len({method.images for method in comparison.methods if method.sample}) > 1:
-        told.append("Not all methods have the same test images, as they were stored: only those that "
-                    "do are compared with each other.")
     return told
 
 

@@ -19,13 +19,11 @@ SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretrainin
 
 
 class Method(NamedTuple):
-    """A method at its best setting. sample: None for one that takes no part, lack says why. images:
-    what tells its test images from others. minutes: of the epochs of one run, a mean; pretraining_minutes: of
+    """A method at its best setting. sample: None for one that takes no part, lack says why. minutes: of the epochs of one run, a mean; pretraining_minutes: of
     all pre-trainings behind it, 0 for none, None where that is not recorded. worth: in labels
     against from scratch; None where that has no two label ratios on the same images."""
     result: Result
     sample: Optional[Sample]
-    images: str
     lack: str
     minutes: float
     pretraining_minutes: Optional[float]
@@ -78,16 +76,14 @@ def method_of(result, seconds):
     before = [_before(run.config, seconds) for run in result.runs]
     before = None if None in before else statistics.fmean(before) / 60
     try:
-        parts = [read_correct(run.csv, run.config, row and row["test_accuracy"])
-                 for run, row in zip(result.runs, result.chosen)]
-        images, = {digest for _, digest in parts}
-    except (Unfit, ValueError) as error:
-        lack = str(error) if isinstance(error, Unfit) else "its runs have different test images"
-        return Method(result, None, "", lack, minutes, before)
+        correct = [read_correct(run.csv, run.config, row and row["test_accuracy"])
+                   for run, row in zip(result.runs, result.chosen)]
+    except Unfit as error:
+        return Method(result, None, str(error), minutes, before)
     behind = [run.behind for run in result.runs]
     apart = len(set(behind)) == 1 and not result.setting.solved
-    sample = sample_of([correct for correct, _ in parts], range(len(parts)) if apart else behind)
-    return Method(result, sample, images, "", minutes, before)
+    sample = sample_of(correct, range(len(correct)) if apart else behind)
+    return Method(result, sample, "", minutes, before)
 
 
 def pretraining_seconds(results):
@@ -122,13 +118,13 @@ def _digest(record):
 
 
 def _curves(found):
-    """{what tells test images apart: [{label ratio: Method}]} of from scratch, a dict for each kind
-    of it (stem): along a curve nothing but the labels may change."""
+    """{(dataset, images of Task): [{label ratio: Method}]} of from scratch, a dict for each kind of it
+    (stem): along a curve nothing but the labels may change."""
     curves = {}
     for task, compared in found.items():
         for method in compared:
             if method.model_type == SCRATCH and method.sample:
-                kinds = curves.setdefault((task.data, method.images), {})
+                kinds = curves.setdefault((task.data, task.images), {})
                 kinds.setdefault(style.method_of(method.result), {})[task.labels] = method
     return {images: list(kinds.values()) for images, kinds in curves.items()}
 
@@ -138,7 +134,7 @@ def _comparison(task, compared, curves, absent):
     compared.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
     found = [(one, other, difference(one.sample, other.sample))
              for place, one in enumerate(compared) for other in compared[place + 1:]
-             if one.sample and other.sample and one.images == other.images]
+             if one.sample and other.sample]
     corrected = holm([each.p for *_, each in found])
     return Comparison(task, compared, [Pair(*pair, p) for pair, p in zip(found, corrected)], absent)
 
@@ -146,7 +142,7 @@ def _comparison(task, compared, curves, absent):
 def _with_worth(method, task, curves):
     """With what it is worth against the kind of from scratch that is best on validation with as many
     labels, of those that were trained with other numbers of labels, too."""
-    able = [curve for curve in curves.get((task.data, method.images), []) if len(curve) > 1]
+    able = [curve for curve in curves.get((task.data, task.images), []) if len(curve) > 1]
     here = [curve for curve in able if task.labels in curve] or able
     if method.sample is None or method.model_type == SCRATCH or not here:
         return method
