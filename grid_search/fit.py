@@ -18,7 +18,7 @@ VIEWS = 2.2  # of an image of which SimCLR sees two, and makes them
 JUDGING = 1.1  # of an epoch: to evaluate takes a tenth of the time, at most
 PRETRAINING_SHARE = 0.45  # of the time
 SIMCLR = {"optimizer": "adam", "lr": 0.0003, "temperature": 0.1, "crop-scale": 0.25,
-          "sample-ratio": 1.0}
+          "color-strength": 0.5, "sample-ratio": 1.0}
 TRAINED = {"optimizer": "adam", "lr": 0.001}
 LINEAR = {"optimizer": "lbfgs"}
 IMAGENET_SIZES = {True: 224, False: 64}  # px a side, at least; frozen or not

@@ -60,6 +60,7 @@ linear-sgd              linear        --optimizer sgd --lr 0.1
 growing                 growing
 growing-temp0.2         growing       --temperature 0.2
 growing-lr1e-3          growing       --lr 1e-3
+growing-color0.5        growing       --color-strength 0.5
 growing-linear-96px     growing_linear --image-size 96
 growing-linear-128px    growing_linear --image-size 128
 growing-labels          growing_labels
