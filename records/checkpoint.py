@@ -14,6 +14,7 @@ from records.files import whole
 
 VERSION = 1
 LAST, BEST = "last.pth", "best.pth"  # of a run: to go on from; of the epoch that validation chose
+METADATA = "__metadata__"  # as in the header of a .safetensors file, whose tensors are never called so
 BEGINNING, SHOWN = 512, 20  # bytes that tell what a file is; of them in a message
 # Values without behaviour that others save beside their tensors: settings, paths, best accuracies.
 _VALUES = [
@@ -46,7 +47,8 @@ def save(path, state):
 
 
 def read(path):
-    """Read a checkpoint's dict, or a .safetensors file, onto the CPU, executing nothing in it.
+    """Read a checkpoint's dict, or a .safetensors file, onto the CPU, executing nothing in it. What
+    the latter says beside its tensors is a dict of texts, METADATA, among them.
 
     Raises: FileNotFoundError, or ValueError for a file that is damaged, no checkpoint, or needs
         code to load.
@@ -60,8 +62,10 @@ def read(path):
     try:
         with open(path, "rb") as file:
             if file.read(9)[8:] == b"{":  # after the length of its header
-                from safetensors.torch import load_file
-                return load_file(path)
+                from safetensors import safe_open
+                with safe_open(path, "pt") as opened:
+                    tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+                    return {**tensors, METADATA: dict(opened.metadata() or {})}
         if zipfile.is_zipfile(path):  # torch.save's format; torch.load ignores its checksums
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()

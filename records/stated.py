@@ -1,9 +1,11 @@
 """What a file of weights says of its network beside the tensors: architecture, and input."""
 
 import contextlib
+import json
 import re
 
 from conf import global_settings as settings
+from records.checkpoint import METADATA
 from records.names import short
 
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
@@ -37,6 +39,10 @@ def stated_input(state, tensors, origin):
                 return found
         raise ValueError(f"{origin}: its trained_as does not say what input it expects; make it "
                          "again")
+    with contextlib.suppress(TypeError, KeyError, ValueError, RecursionError):  # as of export.py
+        found = {name: json.loads(state[METADATA][name]) for name in ("mean", "std", "image_size")}
+        if _says_its_input(found):
+            return found
     head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}

@@ -209,6 +209,18 @@ def test_safetensors_whatever_the_name(tmp_path):
         build(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("said, stated", [
+    ({"mean": "[0.1, 0.2, 0.3]", "std": "[0.5, 0.5, 0.5]", "image_size": "48"}, True),  # as export.py has it
+    ({"mean": "[0.1, 0.2, 0.3]", "std": "[0, 0.5, 0.5]", "image_size": "48"}, False), ({"mean": "[" * 10 ** 5}, False),
+    ({"format": "pt"}, False), (None, False)])
+def test_safetensors_that_say_what_input_they_expect(tmp_path, said, stated):
+    save_file(below("encoder."), tmp_path / "x.safetensors", metadata=said)
+    found = find_backbone(checkpoint.read(tmp_path / "x.safetensors"), "x")
+    assert found.stated == stated
+    assert (found.trained_as["mean"], found.trained_as["image_size"]) == (
+        ([0.1, 0.2, 0.3], 48) if stated else (settings.IMAGENET_MEAN, 224))
+
+
 def test_the_format_of_before_zip_files(tmp_path):
     torch.save(OLD, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
     assert torch.equal(build(tmp_path / "x.pth").model.layer4[1].bn2.bias, WHOLE["layer4.1.bn2.bias"])
