@@ -19,8 +19,8 @@ ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are >
 NAMES = ("images.npy", "labels.npy", "checksums.npy", "keys.npy")
 META = "meta.json"
 NEXT = "next"  # folder in the store's, with the files that are to take the place of its own
-# last column of keys.npy: crc32 of a packed file's bytes, or what else its source calls its content;
-CONTENT = INODE + 1  # before it, its key
+# Last column of keys.npy, behind the keys: what its source calls the content of a packed image
+CONTENT = INODE + 1
 writing = partial(writing, what="image store", flag="--store-dir")
 
 

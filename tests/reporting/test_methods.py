@@ -30,7 +30,8 @@ def test_two_files_of_weights_are_two_methods(tmp_path):
     assert len(methods(read_results(tmp_path))) == 2
 
 
-@pytest.mark.parametrize("seeds, wanted", [((3, 3), "(2 x 3)"), ((3, 1), "(4 on 2)"), ((1, 1), "(2 x 1)"), ((3,), "(3)")])
+@pytest.mark.parametrize("seeds, wanted", [
+    ((3, 3), "(2 x 3)"), ((3, 1), "(4 on 2)"), ((1, 1), "(2 x 1)"), ((3,), "(3)")])
 def test_a_cell_says_how_many_networks_it_is_of(tmp_path, seeds, wanted):
     for before, count in enumerate(seeds):
         for seed in range(count):
