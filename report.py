@@ -17,7 +17,7 @@ from reporting.readme import STUDY, write_readme
 from reporting.style import bests, free_stem, methods
 from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, method_name, order,
                               plain, record)
-from reporting.tasks import by_task
+from reporting.tasks import by_images, by_task
 from utils import path, print_anything
 
 
@@ -43,11 +43,10 @@ def sections(results, out):
         suffix = "_" + "-".join(filter(None, [task.data, f"labels{task.labels:g}" * (task.labels != 1),
                                               task.images.replace(" ", "")])) if len(groups) > 1 else ""
         parts.append(section(task.title, group, out, suffix))
-    for data in sorted({task.data for task in groups}):
-        found = [result for result in results if result.setting.data == data]
-        figures = write_labels(found, data, out)
+    for task, found in by_images(results).items():
+        figures = write_labels(found, task.title, out)
         if len({result.setting.labels for result in found}) > 1:
-            parts += [f"## {plain(data)}, by label ratio", *map(link, figures),
+            parts += [f"## {plain(task.title)}, by label ratio", *map(link, figures),
                       cross_table(found, "labels"), CROSS_NOTE]
     return parts
 
@@ -79,9 +78,15 @@ def write_report(results, data, out):
 
 
 def best_settings(results):
-    """[(data, label ratio, model type, options)] of each method's best setting, by validation."""
-    found = []
-    for task, group in by_task(results).items():
+    """[(data, label ratio, model type, options)] of each method's best setting, by validation.
+
+    Raises: ValueError where a dataset has several test parts, each with a best setting of its own.
+    """
+    found, tasks = [], by_task(results)
+    for task, group in tasks.items():
+        if task.images:
+            raise ValueError(f"{task.data}: its runs have several test parts, see the report; choose "
+                             "those of one for --best with --res or --name-filter")
         for model_type, result in best_of(group).items():
             setting = result.setting
             options = {"optimizer": setting.optimizer, "lr": setting.lr,

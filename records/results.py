@@ -75,7 +75,7 @@ class Result(NamedTuple):
             if seeds is None or run.seed in seeds:
                 groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
         found = [values for values in groups.values() if values]
-        return measure_of([values[:1] for values in found] if self.setting.solved else found)
+        return measure_of([[statistics.fmean(values)] for values in found] if self.setting.solved else found)
 
 
 def parse_row(header, line, columns):

@@ -9,9 +9,8 @@ from records.predictions import Unfit, read_correct
 from records.results import Result, best_of, none_best, written
 from records.runs import identity_of
 from records.setting import DEEPEST, table
-from reporting import style
 from reporting.paired import Difference, Sample, Worth, difference, holm, sample_of, worth
-from reporting.style import bests, methods
+from reporting.style import bests, method_of, methods
 from reporting.tasks import Task, by_task
 
 ALPHA = 0.05  # of the corrected p
@@ -19,9 +18,10 @@ SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretrainin
 
 
 class Method(NamedTuple):
-    """A method at its best setting. sample: None for one that takes no part, lack says why. minutes: of the epochs of one run, a mean; pretraining_minutes: of
-    all pre-trainings behind it, 0 for none, None where that is not recorded. worth: in labels
-    against from scratch; None where that has no two label ratios on the same images."""
+    """A method at its best setting. sample: None for one that takes no part, lack says why. minutes:
+    of the epochs of one run, a mean; pretraining_minutes: of all pre-trainings behind it, 0 for
+    none, None where that is not recorded. worth: in labels against from scratch; None where that
+    has no two label ratios on the same images."""
     result: Result
     sample: Optional[Sample]
     lack: str
@@ -49,9 +49,8 @@ class Pair(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """All that was compared in one Task. methods: best test accuracy first,
-    those that take no part last; pairs: in their order. absent: (Results of a method none of which
-    is the best, why) each."""
+    """All that was compared in one Task. methods: best test accuracy first, those that take no part
+    last; pairs: in their order. absent: (Results of a method none of which is the best, why) each."""
     task: Task
     methods: list
     pairs: list
@@ -62,7 +61,7 @@ def compare(results):
     """A Comparison for each Task, all labels first. Args: results: of trainings and, where their
     minutes shall count, of pre-trainings."""
     tasks, seconds = by_task(results), pretraining_seconds(results)
-    found = {task: [method_of(best, seconds) for best in bests(tasks[task])]
+    found = {task: [as_method(best, seconds) for best in bests(tasks[task])]
              for task in sorted(tasks, key=lambda task: (task.data, -task.labels, task.images))}
     absent = {task: [(results, none_best(results)) for results in methods(group).values() if not best_of(results)]
               for task, group in tasks.items()}
@@ -70,7 +69,7 @@ def compare(results):
     return [_comparison(task, compared, curves, absent[task]) for task, compared in found.items()]
 
 
-def method_of(result, seconds):
+def as_method(result, seconds):
     """A Result as a Method. Args: seconds: as from pretraining_seconds."""
     minutes = statistics.fmean(sum(written(run.rows, "seconds")) for run in result.runs) / 60
     before = [_before(run.config, seconds) for run in result.runs]
@@ -118,19 +117,21 @@ def _digest(record):
 
 
 def _curves(found):
-    """{(dataset, images of Task): [{label ratio: Method}]} of from scratch, a dict for each kind of it
-    (stem): along a curve nothing but the labels may change."""
+    """{Task of all labels: [{label ratio: Method}]} of from scratch where there are two ratios, a dict
+    for each kind of it (stem): along a curve nothing but the labels may change."""
     curves = {}
     for task, compared in found.items():
         for method in compared:
             if method.model_type == SCRATCH and method.sample:
-                kinds = curves.setdefault((task.data, task.images), {})
-                kinds.setdefault(style.method_of(method.result), {})[task.labels] = method
-    return {images: list(kinds.values()) for images, kinds in curves.items()}
+                kinds = curves.setdefault(task.whole, {})
+                kinds.setdefault(method_of(method.result), {})[task.labels] = method
+    return {task: [curve for curve in kinds.values() if len(curve) > 1]
+            for task, kinds in curves.items()}
 
 
 def _comparison(task, compared, curves, absent):
-    compared = [_with_worth(method, task, curves) for method in compared]
+    curve = _curve_for(task.labels, curves.get(task.whole, []))
+    compared = [_with_worth(method, task.labels, curve) for method in compared]
     compared.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
     found = [(one, other, difference(one.sample, other.sample))
              for place, one in enumerate(compared) for other in compared[place + 1:]
@@ -139,14 +140,17 @@ def _comparison(task, compared, curves, absent):
     return Comparison(task, compared, [Pair(*pair, p) for pair, p in zip(found, corrected)], absent)
 
 
-def _with_worth(method, task, curves):
-    """With what it is worth against the kind of from scratch that is best on validation with as many
-    labels, of those that were trained with other numbers of labels, too."""
-    able = [curve for curve in curves.get((task.data, task.images), []) if len(curve) > 1]
-    here = [curve for curve in able if task.labels in curve] or able
-    if method.sample is None or method.model_type == SCRATCH or not here:
+def _curve_for(labels, curves):
+    """{label ratio: Sample} of that kind of from scratch which validation prefers with as many labels
+    or, where none has these, with the nearest number of them; {} without any."""
+    def val(curve):
+        return curve[min(curve, key=lambda ratio: abs(ratio - labels))].result.val.mean or 0
+
+    able = [curve for curve in curves if labels in curve] or curves
+    return {ratio: method.sample for ratio, method in max(able, key=val).items()} if able else {}
+
+
+def _with_worth(method, labels, curve):
+    if method.sample is None or method.model_type == SCRATCH or not curve:
         return method
-    curve = max(here, key=lambda curve: curve[min(curve, key=lambda ratio: abs(ratio - task.labels))]
-                .result.val.mean or 0)
-    samples = {labels: scratch.sample for labels, scratch in curve.items()}
-    return method._replace(worth=worth(method.sample, task.labels, samples))
+    return method._replace(worth=worth(method.sample, labels, curve))

@@ -16,6 +16,7 @@ from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import methods
 from reporting.tables import (CROSS_NOTE, SELECTION, best_cell, cells, chosen, clock, common,
                               copy_notes, cross_table, link, markdown, method_name, plain)
+from reporting.tasks import by_images
 from self_supervised_pretrained.registry import PRETRAININGS
 
 START, END = "<!-- results: written by report.py --readme -->", "<!-- end of results -->"
@@ -53,11 +54,9 @@ def write_readme(path, res):
         file.write(f"{before}{START}\n{section}\n{END}{after}")
 
 
-def by_data(results):
-    """{data: its training results}, sorted."""
-    trained = [result for result in results if not result.setting.pretraining]
-    return {data: [result for result in trained if result.setting.data == data]
-            for data in sorted({result.setting.data for result in trained})}
+def by_title(results):
+    """{dataset, with its test images where there are several such parts: its training results}."""
+    return {task.title: found for task, found in by_images(results).items()}
 
 
 def with_all_labels(results):
@@ -68,7 +67,7 @@ def draw(results, folder):
     """Draw the figures of every dataset as PNG. Returns: their names without ending."""
     folder.mkdir(parents=True, exist_ok=True)
     tasks = [(f"{data}_{name}", function, found if name == "labels" else with_all_labels(found),
-              data) for data, found in by_data(results).items()
+              data) for data, found in by_title(results).items()
              for name, (function, _) in FIGURES.items()]
     return save(tasks, folder, ("png",))
 
@@ -77,7 +76,7 @@ def results_section(results, names, folder):
     """The Markdown between the marks. Args: names: of the figures; folder: as in their links."""
     parts = [scale(results), f"{SELECTION} {CROSS_NOTE}"]
     pretrained = [result for result in results if result.setting.pretraining]
-    for data, found in by_data(results).items():
+    for data, found in by_title(results).items():
         figures = {name: link(f"{data}_{name}", text, f"{folder}/")
                    for name, (_, text) in FIGURES.items() if f"{data}_{name}" in names}
         parts += dataset_parts(data, found, figures)

@@ -14,6 +14,11 @@ class Task(NamedTuple):
     images: str = ""
 
     @property
+    def whole(self):
+        """The same with all labels."""
+        return self._replace(labels=1.0)
+
+    @property
     def title(self):
         """`cifar100, label ratio 0.1`."""
         labels = f", label ratio {self.labels:.15g}" * (self.labels != 1)
@@ -23,12 +28,21 @@ class Task(NamedTuple):
 def by_task(results):
     """{Task: its training Results}, by dataset, the fewest labels first."""
     trained = [result for result in results if not result.setting.pretraining]
-    marks, groups = _test_images(trained), {}
+    marks, known, groups = _test_images(trained), {}, {}
     for result, mark in zip(trained, marks):
-        several = len({other for each, other in zip(trained, marks)
-                       if other and each.setting.data == result.setting.data}) > 1
+        known.setdefault(result.setting.data, set()).update([mark] if mark else [])
+    for result, mark in zip(trained, marks):
+        several = len(known[result.setting.data]) > 1
         images = (mark[:DIGEST_SIGNS] or "not known") * several
         groups.setdefault(Task(result.setting.data, result.setting.labels, images), []).append(result)
+    return dict(sorted(groups.items()))
+
+
+def by_images(results):
+    """{Task of all labels: its training Results and those with fewer labels}, by dataset."""
+    groups = {}
+    for task, found in by_task(results).items():
+        groups.setdefault(task.whole, []).extend(found)
     return dict(sorted(groups.items()))
 
 

@@ -158,6 +158,20 @@ def test_other_test_images_are_another_task(tmp_path):
     assert "**cifar100, test images testhard.** Of the same 600 test images" in said(tmp_path)[0]
 
 
+def test_other_test_images_are_apart_by_label_ratio_and_have_no_common_best(tmp_path, capsys):
+    for data, level in (("hard", 0.0), ("easy", 1.0)):
+        for labels in (0.1, 1.0):
+            train(tmp_path / "res", SCRATCH, level, labels=labels, data=data, image_size=32 if data == "easy" else 16)
+    res = ["--res", str(tmp_path / "res"), "--out", str(tmp_path)]
+    assert report.main(res) == 0
+    text = capsys.readouterr().out
+    for data in ("easy", "hard"):
+        assert text.count(f"## cifar100, test images test{data}, by label ratio") == 1
+    best = tmp_path / "best.yaml"
+    assert report.main([*res, "--best", str(best)]) == 1 and not best.exists()
+    assert "cifar100: its runs have several test parts" in capsys.readouterr().err
+
+
 def test_the_same_pictures_at_another_size_are_one_task(tmp_path):
     for name, level, data in ((SCRATCH, 0.0, "small"), (LINEAR, 0.6, "large")):
         path = train(tmp_path, name, level, seeds=1, data=data)
