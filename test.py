@@ -85,10 +85,11 @@ def find(args):
                       stored_size(args.data, state["trained_as"]["image_size"]),
                       workers=args.workers, max_bad_images=args.max_bad_images, **places)
     digest = images_digest(test)
-    other = None if args.checkpoint else find_tested(folder, args.data, digest)
+    wrong = are_others(state, "test", digest)
+    other = find_tested(folder, args.data, digest) if wrong and not args.checkpoint else None
     if other:
         path, state = other, read(other, args.model_type)
-    if are_others(state, "test", digest):
+    elif wrong:
         known = state["config"]
         print(printable(f"{path}: these are not the test images of that run, which was on "
                         f"{known['data']} in {known.get('data_dir')}"))
