@@ -102,8 +102,9 @@ def test_run_sh_runs_what_best_yaml_has_and_everything_where_it_has_nothing(monk
 @pytest.mark.parametrize("make", [
     lambda: make_cells("cifar100", ["--image-size", "8"], Path.cwd()),  # conf/best.yaml begins with more
     lambda: grid_cells(["- --model-type Supervised"], ["--image-size", "8", "--start-size", "16"], [])])
-def test_a_size_to_begin_with_that_does_not_fit_is_refused_before_anything_runs(make, monkeypatch):
+def test_a_size_to_begin_with_that_does_not_fit_is_refused_before_anything_runs(make, image_folder, monkeypatch):
     monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.chdir(image_folder)
     with pytest.raises(ValueError, match="--start-size 16 is more than the 8 px"):
         make()
 
