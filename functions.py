@@ -21,19 +21,22 @@ CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
 
 
-def training_criterion(name, label_smoothing=0.0, weights=None):
+def training_criterion(name, label_smoothing=0.0, weights=None, reduction="mean"):
     """What training minimises: a key of CRITERIA as a function of (logits (B, C), labels (B,)).
 
     Args: label_smoothing: for CrossEntropyLoss. weights: float32 (C,), the weight of each class's
         images, None for equal ones. The sum is over weighted losses and divided by the number of
         images, not by the sum of their weights, so that batches and their parts add up.
+        reduction: "mean", or "none" for the loss of every image, (B,).
     """
     options = {"label_smoothing": label_smoothing} if label_smoothing else {}
     if weights is None:
-        return CRITERIA[name](**options)
-    options["reduction"] = "none"
-    return lambda logits, labels: CRITERIA[name](
-        weight=weights.to(logits.dtype), **options)(logits, labels).mean()
+        return CRITERIA[name](**options, reduction=reduction)
+
+    def weighted(logits, labels):
+        losses = CRITERIA[name](weight=weights.to(logits.dtype), **options, reduction="none")(logits, labels)
+        return losses.mean() if reduction == "mean" else losses
+    return weighted
 
 
 def balanced_weights(labels, classes):
@@ -163,6 +166,11 @@ def train_one_epoch(network, batches, objective, optimizer, rate, *, view, seed,
             raise _diverged(lost, epoch, rate)
         if after_step:
             after_step(progress)
+    return means(network, progress, epoch, rate)
+
+
+def means(network, progress, epoch, rate):
+    """What train_one_epoch returns, of an epoch whose steps are done. Raises: Diverged."""
     check_finite(network, progress, epoch, rate)
     return {"loss": float(progress.loss) / progress.seen,
             "accuracy": float(progress.correct) / progress.seen}

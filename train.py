@@ -37,7 +37,26 @@ PROJECTED, THUMBNAIL = 500, 32  # about so many test images in TensorBoard's pro
 
 def main(argv=None):
     """Parse, build, loop over epochs, write."""
-    args = parse_train(argv)
+    found = prepare(parse_train(argv))
+    if found:
+        show(found, found.run.train())
+
+
+class Prepared(NamedTuple):
+    """A run that is ready to train. test: data.datasets.Split. backbone: functions.Backbone."""
+
+    run: Run
+    task: "Task"
+    test: object
+    backbone: object
+
+
+def prepare(args, say=print):
+    """Read the weights and the images of a run, take its place, and build what it trains.
+
+    Args: say: where the run's lines go. Returns: Prepared, or None for a run that is finished.
+    Raises: ValueError, OSError.
+    """
     kind = MODEL_TYPES[args.model_type]
     device = utils.open_device(args.device)
     distributed.join(device)
@@ -53,7 +72,7 @@ def main(argv=None):
     identity = of_training(args, start, images)
     place = claim(args, identity, name_of(args, identity, start.usual))
     if place is None:
-        return
+        return None
     check_batch_size(args, len(images.positions["train"]), distributed.world(),
                      trains_batch_norm(args))
     seen, found = count_duplicates(args, images, weights)
@@ -66,13 +85,12 @@ def main(argv=None):
     backbone.model.to(device, memory_format=torch.channels_last)
     make_task = frozen_task if kind.frozen else whole_task
     task = make_task(args, backbone, images, device)
-    run = Run(make_job(args, backbone, task, images, seen, found), args, place)
-    print(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
-          f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
-          + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
+    run = Run(make_job(args, backbone, task, images, seen, found), args, place, say)
+    say(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
+        f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
+        + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
     run.note(test_files=files_digest(images.test))  # the same pictures at another size are comparable
-    row = run.train()
-    show(run, task, images.test, backbone, row)
+    return Prepared(run, task, images.test, backbone)
 
 
 def find_pretrained(args, kind):
@@ -185,8 +203,8 @@ def make_job(args, backbone, task, images, seen, duplicates):
     criterion, batches, weights = CRITERIA[args.criterion](), task.batches["train"], None
     if args.class_weights == "balanced":
         weights = balanced_weights(batches.labels.cpu().numpy(), len(classes)).to(batches.device)
-    trained_by = training_criterion(args.criterion, args.label_smoothing, weights)
-    objective = classification(trained_by)
+    objective = classification(*(training_criterion(
+        args.criterion, args.label_smoothing, weights, reduction) for reduction in ("mean", "none")))
     trained_as = {**backbone.trained_as, "image_size": backbone.image_size}
 
     def evaluate(epoch):
@@ -202,9 +220,10 @@ def make_job(args, backbone, task, images, seen, duplicates):
         facts={"classes": list(classes), "trained_as": trained_as, "seen": seen})
 
 
-def show(run, task, test, backbone, row):
+def show(prepared, row):
     """Put the confusion matrix, wrong predictions, features, settings and final figures into
-    TensorBoard."""
+    TensorBoard. Args: row: the last one of the CSV."""
+    run, task, test, backbone = prepared
     logits, labels = task.predict("test")
     board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
     predicted = best_classes(logits)[:, 0]

@@ -11,6 +11,9 @@ MOST_JOBS = 8  # unless JOBS asks for more
 # extract theirs side by side lose time, no more.
 FEATURES = ("data", "pretrained_model_path", "image_size", "stem", "mean", "std", "feature_views",
             "amp")
+# What linear classifiers on the same features, in batches of the same images, may differ in.
+THEIR_OWN = ("optimizer", "lr", "lr_scaling", "weight_decay", "warmup_epochs", "scheduler", "milestones")
+MOST_TOGETHER = 32  # cells: each holds its network, and another of its best epoch
 
 
 def _number(name, low, high):
@@ -89,3 +92,21 @@ def slots(sources, cells):
             facts = (getattr(cell.args, name) for name in FEATURES)
             first.setdefault((cell.source, *facts), cell)
     return min(cores(), MOST_JOBS), devices, [*sources, *first.values()]
+
+
+def side_by_side(cells, jobs, alone):
+    """Cells in tuples, each of which one process trains as one wide layer: linear classifiers that
+    see the same batches, in as many tuples as there are jobs for them; all others by themselves.
+
+    Args: alone: cells that stay by themselves. Returns: list, in the order of their first cells.
+    """
+    alike = {}
+    for cell in cells:
+        args = cell.args
+        wide = (cell not in alone and not cell.pretraining and MODEL_TYPES[args.model_type].frozen
+                and args.optimizer != "lbfgs" and not args.compile)
+        shared = {name: value for name, value in vars(args).items() if name not in THEIR_OWN}
+        alike.setdefault((id(cell.source), repr(shared)) if wide else id(cell), []).append(cell)
+    return [tuple(together[k::parts]) for together in alike.values()
+            for parts in [max(min(jobs, len(together)), -(-len(together) // MOST_TOGETHER))]
+            for k in range(parts)]

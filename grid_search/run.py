@@ -3,31 +3,35 @@
 common.sh lists the cells on standard input and says which variables there are.
 """
 
+import contextlib
+import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import utils
 from data.packing import cores
-from grid_search.cells import Cell, make_cells
-from grid_search.choice import choose, print_commands, slots
+from grid_search.cells import make_cells
+from grid_search.choice import choose, print_commands, side_by_side, slots
 from records import results
 from records.files import flock
 
 POLL_SECONDS = 0.2
+TOGETHER = str(Path(__file__).with_name("side_by_side.py"))
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Running(NamedTuple):
-    """A cell's process; lock: the file that keeps other grids off; device: the slot it takes."""
+    """A process of one cell or of several side by side; locks: the files that keep other grids off,
+    cell by cell; device: the slot it takes."""
 
-    cell: Cell
+    locks: dict
     process: subprocess.Popen
-    lock: object
     device: str | None
 
 
@@ -45,24 +49,26 @@ class Grid:
     def run(self, cells, what):
         """Run all that is unfinished. Args: what: "cell" or "pre-training"; a pre-training that
         another grid runs is waited for, since cells need it."""
-        queue = [cell for cell in cells if not self._settled(cell)]
-        print(f"{len(cells)} {what}s, {len(queue)} of them to run", flush=True)
-        started, before, told = time.monotonic(), len(cells) - len(queue), False
+        left = [cell for cell in cells if not self._settled(cell)]
+        print(f"{len(cells)} {what}s, {len(left)} of them to run", flush=True)
+        started, before, told = time.monotonic(), len(cells) - len(left), False
+        queue = side_by_side(left, self.jobs, self.alone)
         while (queue and not self.signals) or self.running:
             self._pass_on_signals()
             for item in [item for item in self.running if item.process.poll() is not None]:
                 self._finish(item)
                 done = sum(cell in self.outcomes for cell in cells)
                 seconds = (time.monotonic() - started) / (done - before) * (len(cells) - done)
-                self._say(item.cell, f"[{what} {done}/{len(cells)}]", seconds)
+                for cell in item.locks:
+                    self._say(cell, f"[{what} {done}/{len(cells)}]", seconds)
             queue = self._start_some(queue)
             idle = queue and not self.running and not self.signals
             if idle and what == "cell":  # what is left is locked
-                self.outcomes.update(dict.fromkeys(queue, "elsewhere"))
+                self.outcomes.update((cell, "elsewhere") for unit in queue for cell in unit)
                 queue = []
             elif idle and not told:
                 told = True
-                print(f"waiting for {queue[0].name}, which another grid runs", flush=True)
+                print(f"waiting for {queue[0][0].name}, which another grid runs", flush=True)
             time.sleep(POLL_SECONDS)
 
     def _settled(self, cell):
@@ -82,42 +88,63 @@ class Grid:
         return cell in self.outcomes
 
     def _start_some(self, queue):
-        """Start cells while slots are free, and none past one that waits for the machine: the cells
-        behind it need what it finds. Returns: the rest of the queue."""
+        """Start units, each the cells of one process, while slots are free, and none past one that
+        waits for the machine: those behind it need what it finds. Returns: the rest of the queue."""
         left = []
-        for place, cell in enumerate(queue):
+        for place, unit in enumerate(queue):
             full = self.signals or not self.slots or self.running and not self.alone.isdisjoint(
-                [cell, *(item.cell for item in self.running)])
+                [*unit, *(cell for item in self.running for cell in item.locks)])
             if full:
                 return [*left, *queue[place:]]
-            if not self._start(cell):
-                left.append(cell)
+            locked = self._start(unit)
+            if locked:
+                left.append(locked)
         return left
 
-    def _start(self, cell):
-        """Start a cell unless another grid runs it. Returns: whether it left the queue."""
-        try:
-            cell.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(cell.folder / "grid.lock", "ab")
+    def _start(self, unit):
+        """Start a process for the cells of a unit. Returns: those that another grid runs."""
+        locks, locked = {}, []
+        for cell in unit:
+            try:
+                cell.folder.mkdir(parents=True, exist_ok=True)
+                lock = open(cell.folder / "grid.lock", "ab")
+            except OSError as error:
+                self._fail(cell, error)
+                continue
             if flock(lock, "LOCK_EX", "LOCK_NB") is False:
-                lock.close()
-                return False
-            if self._settled(cell):  # by another grid, in the meantime
-                lock.close()
-                return True
-            state, device = cell.state(), self.slots[0]
-            command = cell.command(state) + (["--device", device] if device else [])
-            with open(_log(cell), "ab" if state == "cut off" else "wb") as log:
-                # The process inherits the lock: should the grid be killed, it is held until the
-                # cell ends. In its own session Ctrl-C reaches it once, from here.
-                process = subprocess.Popen(
-                    [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=self._environment(cell), start_new_session=True, pass_fds=[lock.fileno()])
-        except OSError as error:
-            self._fail(cell, error)
-            return True
-        self.running.append(Running(cell, process, lock, self.slots.pop(0)))
-        return True
+                locked.append(cell)
+            elif not self._settled(cell):  # by another grid, in the meantime
+                locks[cell] = lock
+                continue
+            lock.close()
+        if locks:
+            try:
+                self._spawn(locks)
+            except OSError as error:
+                for cell in locks:
+                    self._fail(cell, error)
+        return tuple(locked)
+
+    def _spawn(self, locks):
+        """Start a process. Args: locks: cell -> open file. Raises: OSError."""
+        device, commands = self.slots[0], []
+        for cell in locks:
+            state = cell.state()
+            commands.append(cell.command(state) + (["--device", device] if device else []))
+            if state != "cut off":
+                _log(cell).write_bytes(b"")
+        first, command = next(iter(locks)), commands[0]
+        if len(locks) > 1:
+            logs = [str(_log(cell).absolute()) for cell in locks]
+            command = [TOGETHER, json.dumps(list(zip(logs, commands)))]
+        with open(_log(first), "ab") as log:
+            # The process inherits the locks: should the grid be killed, they are held until the
+            # cells end. In its own session Ctrl-C reaches it once, from here.
+            process = subprocess.Popen(
+                [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._environment(first), start_new_session=True,
+                pass_fds=[lock.fileno() for lock in locks.values()])
+        self.running.append(Running(locks, process, self.slots.pop(0)))
 
     def _environment(self, cell):
         """Of a cell's process. Cells side by side share the cores, also where OMP_NUM_THREADS asks for
@@ -131,22 +158,23 @@ class Grid:
         return {**os.environ, "OMP_NUM_THREADS": str(share)}
 
     def _finish(self, item):
-        """Note the outcome of a process that ended."""
-        cell, status = item.cell, item.process.returncode
+        """Note the outcomes of a process that ended."""
+        status = item.process.returncode
         self.running.remove(item)
         self.slots.append(item.device)
-        try:
-            state = cell.state()
-        except ValueError as error:
-            self._fail(cell, error)
-        else:
-            if state == "diverged" or (state == "finished" and status == 0):
-                self._note(cell, state)
-            elif self.signals:
-                self.outcomes[cell] = "cut off"
+        for cell, lock in item.locks.items():
+            try:
+                state = cell.state()
+            except ValueError as error:
+                self._fail(cell, error)
             else:
-                self._fail(cell, _why(cell, status))
-        item.lock.close()
+                if state == "diverged" or (state == "finished" and status == 0):
+                    self._note(cell, state)
+                elif self.signals:
+                    self.outcomes[cell] = "cut off"
+                else:
+                    self._fail(cell, _why([cell, *item.locks], status))
+            lock.close()
 
     def _note(self, cell, state):
         self.outcomes[cell] = state
@@ -206,16 +234,18 @@ def _log(cell):
     return cell.folder / "log.txt"
 
 
-def _why(cell, status):
-    """Why a process failed, from its log."""
-    try:
-        lines = [line for line in _log(cell).read_text("utf-8", "replace").split("\n") if line]
-    except OSError:
-        lines = []
-    reason = lines[-1] if lines else f"status {status}"
+def _why(cells, status):
+    """Why a process failed for the first of some cells, from its log, or the first that says anything."""
+    found = {}
+    for cell in cells:
+        with contextlib.suppress(OSError):
+            lines = [line for line in _log(cell).read_text("utf-8", "replace").split("\n") if line]
+            found.update({cell: lines} if lines else {})
+    cell, lines = next(iter(found.items()), (cells[0], [f"status {status}"]))
+    reason = lines[-1]
     if status <= 0:
         reason = (f"killed by {signal.Signals(-status).name}" if status
-                  else f"ended without its last epoch in {cell.csv}")
+                  else f"ended without its last epoch in {cells[0].csv}")
     return f"{reason} (log: {_log(cell)})"
 
 

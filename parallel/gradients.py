@@ -1,7 +1,7 @@
 """The gradients of the loss of a whole batch, in one piece or piece by piece."""
 
 import contextlib
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 import torch
 from torch import nn
@@ -12,10 +12,13 @@ class Objective(NamedTuple):
 
     pairs: outputs are two views of each image (rows i and B + i), and the loss compares all of a
     batch with each other; else they are one of each image, and the loss is a mean over images.
+    each: the same, but of every image: -> (losses, whether correct), both of shape (B,); where it is
+    needed.
     """
 
     measure: Callable
     pairs: bool = False
+    each: Optional[Callable] = None
 
     @property
     def views(self):

@@ -17,8 +17,12 @@ def objective(args):
     return classification(torch.nn.CrossEntropyLoss())
 
 
-def classification(criterion):
-    """The objective of classifying: a criterion, and how many images got the right class."""
+def classification(criterion, losses=None):
+    """The objective of classifying: a criterion, and how many images got the right class. Args:
+    losses: as criterion, of every image instead of their mean."""
     def measure(logits, labels):
         return criterion(logits, labels), (logits.argmax(1) == labels).sum()
-    return Objective(measure)
+
+    def each(logits, labels):
+        return losses(logits, labels), logits.argmax(1) == labels
+    return Objective(measure, each=each)

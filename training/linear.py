@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-TOGETHER = 2 ** 15  # rows that are read at once
+TOGETHER = 2 ** 11  # rows that are read at once: they stay in the cache
 
 
 class ScaledLinear(nn.Module):

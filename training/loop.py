@@ -1,9 +1,7 @@
 """The loop over epochs that pre-training and training share, and what it leaves on disk."""
 
-import contextlib
 import copy
 import math
-import signal
 import time
 from typing import Callable, NamedTuple, Optional
 
@@ -12,7 +10,7 @@ from tqdm import tqdm
 
 import utils
 from conf import global_settings as settings
-from functions import Diverged, Progress, check_finite, check_scores, train_one_epoch
+from functions import Diverged, Progress, check_finite, check_scores, means, train_one_epoch
 from parallel import distributed
 from records import checkpoint, provenance, results
 from records.predictions import predictions_path, write_predictions
@@ -20,6 +18,7 @@ from records.runs import CsvLog, plain_config
 from records.tensorboard_log import TensorBoardLog
 from training.command_line import peak_rate, warmup_epochs
 from training.optimizers import build_optimizer, learning_rate
+from training.signals import Signals, stop_for
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
 PRINT_SECONDS = 1  # between printed lines of shorter epochs
@@ -58,12 +57,12 @@ class Job(NamedTuple):
 class Run:
     """One run: its files, and where it stands.
 
-    Args: job: Job. args: settings. place: training.places.Place.
+    Args: job: Job. args: settings. place: training.places.Place. say: where lines of text go.
     Raises: ValueError where the CSV of a run to resume is gone.
     """
 
-    def __init__(self, job, args, place):
-        self.job, self.args, self.place = job, args, place
+    def __init__(self, job, args, place, say=print):
+        self.job, self.args, self.place, self.say = job, args, place, say
         self._first = distributed.rank() == 0
         self.device, self.steps = job.batches.device, len(job.batches)
         self.peak = peak_rate(args)
@@ -91,10 +90,11 @@ class Run:
             self.log = CsvLog(place.csv, job.columns, self.row)
             self.board = TensorBoardLog(place.board, self.epoch)
         self._saved = self._printed = time.monotonic()
-        self._signal = self._unsaved_best = self._unsaved_predictions = None
-        self._agree = distributed.Agreement()
+        self.save_seconds = SAVE_SECONDS
+        self._unsaved_best = self._unsaved_predictions = None
+        self._signals, self._agree = Signals(), distributed.Agreement()
         if args.lr_scaling != "none" and self.optimizer:
-            print(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
+            say(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
                   f"{args.batch_size} ({args.lr_scaling} scaling)")
 
     def train(self):
@@ -102,10 +102,10 @@ class Run:
 
         Raises: Diverged, after marking it in the CSV; utils.Interrupted.
         """
-        with self._signals():
+        with self._signals:
             for epoch in range(self.epoch + 1, self.args.epochs + 1):
                 self._train_epoch(epoch)
-        print(f"checkpoint: {self.place.last}")
+        self.say(f"checkpoint: {self.place.last}")
         return self.row
 
     def finish(self, final=()):
@@ -132,32 +132,52 @@ class Run:
         return lambda step: sizes[(done + step) * len(sizes) // total]
 
     def _train_epoch(self, epoch):
-        job, rate, before = self.job, self.rate(epoch), self.progress or Progress()
-        self._started = time.perf_counter() - before.seconds
-        row, size = {"epoch": epoch}, self.size(epoch)
-        if len(job.sizes) > 1:
-            row["image_size"] = size(self.steps - 1)
-        if not job.solve:
-            row["learning_rate"] = rate(self.steps - 1)
-        with tqdm(total=self.steps, initial=before.step, desc=f"epoch {epoch}", leave=False,
+        job, done = self.job, self.progress.step if self.progress else 0
+        with tqdm(total=self.steps, initial=done, desc=f"epoch {epoch}", leave=False,
                   disable=None if self._first else True) as bar:
             def after_step(progress):
                 bar.update()
                 self._obey(progress, epoch)
 
-            try:
-                result = job.solve(epoch) if job.solve else train_one_epoch(
-                    self.trained, job.batches, job.objective, self.optimizer, rate, view=job.view,
-                    seed=self.args.seed, epoch=epoch, size=size, amp=job.amp, scaler=self.scaler,
-                    progress=self.progress, after_step=after_step)
-                seconds = time.perf_counter() - self._started
-                scores, predicted = job.evaluate(epoch)
-                if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
-                    check_scores(scores, self.steps, epoch, rate)
-            except Diverged:
-                self.log.write({**row, job.names[0]: math.nan})
-                self._save_best()
-                raise
+            def steps():
+                if job.solve:
+                    return job.solve(epoch)
+                return train_one_epoch(
+                    self.trained, job.batches, job.objective, self.optimizer, self.rate(epoch),
+                    view=job.view, seed=self.args.seed, epoch=epoch, size=self.size(epoch),
+                    amp=job.amp, scaler=self.scaler, progress=self.progress, after_step=after_step)
+            row, predicted = self._scored(epoch, steps)
+        self._finish_epoch(epoch, row, predicted)
+
+    def end_epoch(self, epoch, progress):
+        """What `train` does after the steps of an epoch, which somebody else has done.
+
+        Raises: Diverged, after marking it in the CSV.
+        """
+        self.progress = progress
+        self._finish_epoch(epoch, *self._scored(
+            epoch, lambda: means(self.trained, progress, epoch, self.rate(epoch))))
+
+    def _scored(self, epoch, steps):
+        """The row of an epoch and the predicted classes, once its steps are done. Args: steps: () ->
+        what train_one_epoch returns. Raises: Diverged, after marking it in the CSV."""
+        job, rate, size = self.job, self.rate(epoch), self.size(epoch)
+        self._started = time.perf_counter() - (self.progress or Progress()).seconds
+        row = {"epoch": epoch}
+        if len(job.sizes) > 1:
+            row["image_size"] = size(self.steps - 1)
+        if not job.solve:
+            row["learning_rate"] = rate(self.steps - 1)
+        try:
+            result = steps()
+            seconds = time.perf_counter() - self._started
+            scores, predicted = job.evaluate(epoch)
+            if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
+                check_scores(scores, self.steps, epoch, rate)
+        except Diverged:
+            self.log.write({**row, job.names[0]: math.nan})
+            self._save_best()
+            raise
         for name, value in zip(job.names, (result.pop("loss"), result.pop("accuracy"))):
             if name:
                 row[name] = value
@@ -165,7 +185,7 @@ class Run:
         if not job.solve:
             row["images_per_second"] = round(len(job.batches.rows) / seconds, 1)
         row["seconds"] = round(time.perf_counter() - self._started, 3)
-        self._finish_epoch(epoch, row, predicted)
+        return row, predicted
 
     def _finish_epoch(self, epoch, row, predicted):
         self.epoch, self.progress, self.row = epoch, None, row
@@ -177,13 +197,13 @@ class Run:
             self.best = score
             self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
-        if last or asked or now - self._saved > SAVE_SECONDS:
+        if last or asked or now - self._saved > self.save_seconds:
             self._save()
         self.log.write(row)
         self.board.row(row)
         if last or now - self._printed > PRINT_SECONDS:
             self._printed = now
-            print(f"epoch {epoch}/{self.args.epochs}: {_line(row)}", flush=True)
+            self.say(f"epoch {epoch}/{self.args.epochs}: {_line(row)}", flush=True)
         if asked and not last:
             self._stop(asked)
 
@@ -191,53 +211,40 @@ class Run:
         """Write a checkpoint inside an epoch where one is due or a signal asks for it."""
         if progress.step == self.steps:  # the epoch's own checkpoint comes next
             return
-        due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
+        due = self.due()
         asked = self._asked()
         if asked or due:
-            check_finite(self.trained, progress, epoch, self.rate(epoch))
-            self.progress, progress.seconds = progress, time.perf_counter() - self._started
-            self._save()
+            progress.seconds = time.perf_counter() - self._started
+            self.save_within(epoch, progress)
             if asked:
                 self._stop(asked)
 
+    def due(self):
+        """Whether it is time for a checkpoint inside an epoch."""
+        return time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
+
+    def save_within(self, epoch, progress):
+        """Write a checkpoint inside an epoch. Raises: Diverged, and leaves the one before."""
+        check_finite(self.trained, progress, epoch, self.rate(epoch))
+        self.progress = progress
+        self._save()
+
     def _asked(self):
         """The signal that reached this process or, a step ago, another one; None for none."""
-        number, self._signal = self._signal, None
-        return self._agree(number)
+        return self._agree(self._signals.take())
 
     def _stop(self, number):
         self._agree.wait()  # for the checkpoint, which the first process writes
-        if number == getattr(signal, "SIGUSR1", None):
-            return
-        raise utils.Interrupted(
-            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch "
-            f"{self.epoch + 1}; go on with: {provenance.command()} --resume", number)
-
-    @contextlib.contextmanager
-    def _signals(self):
-        """Let the first SIGINT or SIGTERM wait for a checkpoint; a second one ends at once."""
-        def note(number, _):
-            self._signal = number
-            if number != getattr(signal, "SIGUSR1", None):
-                signal.signal(number, signal.SIG_DFL)
-
-        names = [n for n in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, n)]
-        try:
-            before = {name: signal.signal(getattr(signal, name), note) for name in names}
-        except ValueError:  # not in the main thread
-            before = {}
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(getattr(signal, name), handler)
+        stop_for(number, self.epoch + 1)
 
     def _state(self):
         self.job.settle()
         apart = self.job.trained if self.job.trained is not self.job.network else None
         return {**self.job.facts, "identity": self.place.identity.plain(),
                 "model": self.job.network.state_dict(), "epoch": self.epoch,
-                "classifier": apart.state_dict() if apart else {},
+                # Of parts of a wide layer's tensors the whole of these would be written.
+                "classifier": {name: value.clone() for name, value in apart.state_dict().items()}
+                if apart else {},
                 "optimizer": self.optimizer.state_dict() if self.optimizer else {},
                 "best": self.best, "row": self.row,
                 "scaler": self.scaler.state_dict() if self.scaler else {},

@@ -9,7 +9,8 @@ from training.command_line import parse_train
 
 
 def cell(*options, model_type="SelfSupervisedPretrained", source="A", state="new"):
-    return SimpleNamespace(args=parse_train(["--model-type", model_type, *options]), source=source, state=lambda: state)
+    args = parse_train(["--model-type", model_type, *options])
+    return SimpleNamespace(args=args, source=source, state=lambda: state, pretraining=False)
 
 
 @pytest.fixture
@@ -64,14 +65,31 @@ def test_cells_side_by_side_share_the_cores_and_one_alone_has_all(three_cores, m
     ("", ["b", "c", "d", "e"], ["b", "c", "d"]), ("", ["locked", "b"], ["b"]), ("", ["alone", "b"], ["alone"])])
 def test_nothing_starts_beside_a_cell_that_runs_alone_nor_before_it(three_cores, monkeypatch, running, queue, wanted):
     grid, started = run.Grid(3, [], ["alone"]), []
-    grid.running = [run.Running(running, None, None, None)] * bool(running)
+    grid.running = [run.Running({running: None}, None, None)] * bool(running)
 
-    def start(cell):
-        if cell != "locked":
-            started.append(cell)
-            grid.running.append(run.Running(cell, None, None, grid.slots.pop()))
-        return cell != "locked"
+    def start(unit):
+        if unit == ("locked",):
+            return unit
+        started.append(*unit)
+        grid.running.append(run.Running(dict.fromkeys(unit), None, grid.slots.pop()))
+        return ()
 
     monkeypatch.setattr(grid, "_start", start)
-    assert grid._start_some(queue) == [cell for cell in queue if cell not in wanted]
+    assert grid._start_some([(cell,) for cell in queue]) == [(cell,) for cell in queue if cell not in wanted]
     assert started == wanted
+
+
+def test_linear_classifiers_that_see_the_same_batches_share_a_process(three_cores):
+    alike = [cell(*words) for words in ([], ["--lr", "1"], ["--optimizer", "adam"], ["--optimizer", "lars"],
+                                        ["--weight-decay", "0", "--scheduler", "linear"])]
+    other = [cell(*words) for words in (["--seed", "1"], ["--batch-size", "64"], ["--label-smoothing", "0.1"],
+                                        ["--label-ratio", "0.5"], ["--optimizer", "lbfgs"], ["--compile"])]
+    other += [cell(source="B"), cell(model_type="Supervised"), cell(model_type="Supervised", source=None)]
+    cells = [*alike, *other]
+    one_by_one = [(found,) for found in other]
+    assert choice.side_by_side(cells, 1, []) == [tuple(alike), *one_by_one]
+    assert choice.side_by_side(cells, 2, []) == [tuple(alike[::2]), tuple(alike[1::2]), *one_by_one]
+    assert choice.side_by_side(cells, 9, []) == [(found,) for found in cells]
+    assert choice.side_by_side(cells, 1, [alike[0]]) == [(alike[0],), tuple(alike[1:]), *one_by_one]
+    many = [cell("--lr", str(number)) for number in range(1, choice.MOST_TOGETHER + 2)]
+    assert sorted(map(len, choice.side_by_side(many, 1, []))) == [16, 17]

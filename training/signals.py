@@ -1,0 +1,47 @@
+"""Signals that ask for a checkpoint, and most of them for an end behind it."""
+
+import signal
+
+import utils
+from records import provenance
+
+ONLY_SAVES = getattr(signal, "SIGUSR1", None)  # Windows has none
+NOTED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
+class Signals:
+    """Notes, as a context, the first SIGINT, SIGTERM or SIGUSR1, which waits for a checkpoint; after
+    one of the first two, the next ends the program at once. Outside the main thread it notes nothing."""
+
+    def __init__(self):
+        self._number, self._before = None, {}
+
+    def take(self):
+        """The number of a signal that came since this was last asked, or None."""
+        number, self._number = self._number, None
+        return number
+
+    def __enter__(self):
+        try:
+            self._before = {number: signal.signal(number, self._note) for number in NOTED}
+        except ValueError:  # not in the main thread
+            self._before = {}
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, _):
+        self._number = number
+        if number != ONLY_SAVES:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def stop_for(number, epoch):
+    """After the checkpoint that a signal asked for in an epoch. Raises: utils.Interrupted, unless it
+    asked for no more."""
+    if number != ONLY_SAVES:
+        raise utils.Interrupted(
+            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch {epoch}; go on "
+            f"with: {provenance.command()} --resume", number)
