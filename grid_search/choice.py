@@ -96,24 +96,22 @@ def slots(sources, cells):
 
 def side_by_side(cells, jobs, alone):
     """Cells in tuples, each of which one process trains as one wide layer: linear classifiers that
-    see the same batches, in so many parts that there is one for each job, in one where a cell among
-    them gets the machine for itself. All others are by themselves.
+    see the same batches, in so many parts that there is one for each job. All others are by
+    themselves.
 
-    Args: alone: such cells. Returns: list, in the order of their first cells.
+    Args: alone: cells that get the machine for themselves. Returns: list, in the order of their
+        first cells.
     """
-    alike = {}
+    alike, alone = {}, set(map(id, alone))
     for cell in cells:
         args = cell.args
         wide = (not cell.pretraining and MODEL_TYPES[args.model_type].frozen
-                and args.optimizer != "lbfgs" and not args.compile)
+                and args.optimizer != "lbfgs" and not args.compile and id(cell) not in alone)
         shared = {name: value for name, value in vars(args).items() if name not in THEIR_OWN}
         alike.setdefault((id(cell.source), repr(shared)) if wide else id(cell), []).append(cell)
 
-    alone = set(map(id, alone))
-    first = [not alone.isdisjoint(map(id, group)) for group in alike.values()]
-    share = -(-jobs // max(1, first.count(False)))
-    tuples = []
-    for group, whole in zip(alike.values(), first):
-        parts = max(1 if whole else min(share, len(group)), -(-len(group) // MOST_TOGETHER))
+    share, tuples = -(-jobs // max(1, len(alike) - len(alone))), []
+    for group in alike.values():
+        parts = max(min(share, len(group)), -(-len(group) // MOST_TOGETHER))
         tuples += [tuple(group[k::parts]) for k in range(parts)]
     return tuples
