@@ -110,7 +110,8 @@ def side_by_side(cells, jobs, alone):
         shared = {name: value for name, value in vars(args).items() if name not in THEIR_OWN}
         alike.setdefault((id(cell.source), repr(shared)) if wide else id(cell), []).append(cell)
 
-    share, tuples = -(-jobs // max(1, len(alike) - len(alone))), []
+    beside = sum(id(group[0]) not in alone for group in alike.values())
+    share, tuples = -(-jobs // max(1, beside)), []
     for group in alike.values():
         parts = max(min(share, len(group)), -(-len(group) // MOST_TOGETHER))
         tuples += [tuple(group[k::parts]) for k in range(parts)]

@@ -91,6 +91,7 @@ def test_linear_classifiers_that_see_the_same_batches_share_a_process(three_core
     assert choice.side_by_side(cells, len(other), []) == [tuple(alike), *one_by_one]
     assert choice.side_by_side(alike, 2, []) == [tuple(alike[::2]), tuple(alike[1::2])]
     assert choice.side_by_side(alike, 9, []) == [(found,) for found in alike]
-    assert choice.side_by_side(alike, 2, [alike[0]]) == [(alike[0],), tuple(alike[1::2]), tuple(alike[2::2])]
+    halves = [tuple(alike[1::2]), tuple(alike[2::2])]
+    assert choice.side_by_side(alike, 2, [alike[0], "its source"]) == [(alike[0],), *halves]
     many = [cell("--lr", str(number)) for number in range(1, choice.MOST_TOGETHER + 2)]
     assert sorted(map(len, choice.side_by_side(many, 1, []))) == [16, 17]
