@@ -216,21 +216,22 @@ def predict(network, batches, view, amp="off"):
     return torch.cat(logits), torch.cat(labels)
 
 
-def best_classes(logits):
-    """The five classes (all of fewer) that each image was most likely taken for, the first one the
-    predicted class: int64 (N, 5). One function, since equal logits have no order."""
-    return logits.topk(min(5, logits.shape[1]), dim=1).indices
+def places(logits, labels):
+    """How many classes come before an image's own: int64 (N,), 0 where it is the predicted class.
+    Of equal logits the first comes first, as in argmax; of one that is not a number, all do."""
+    own, label = logits.gather(1, labels[:, None]), labels[:, None]
+    later = torch.arange(logits.shape[1], device=logits.device) >= label
+    return (~((logits < own) | (logits == own) & later)).sum(1)
 
 
 def metrics(logits, labels, criterion):
     """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes), and
     what `class_means` tells."""
-    first = best_classes(logits)
-    ranked = first == labels[:, None]
+    place = places(logits, labels)
     return {"loss": float(criterion(logits, labels)),
-            "accuracy": float(ranked[:, 0].double().mean()),
-            "top5_accuracy": float(ranked.any(1).double().mean()),
-            **class_means(confusion_matrix(first[:, 0], labels, logits.shape[1]))}
+            "accuracy": float((place == 0).double().mean()),
+            "top5_accuracy": float((place < 5).double().mean()),
+            **class_means(confusion_matrix(logits.argmax(1), labels, logits.shape[1]))}
 
 
 def class_means(matrix):

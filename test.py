@@ -10,7 +10,7 @@ from data.dataloader import Batches, evaluation_batch
 from data.datasets import DATASETS, images_digest, load_split, stored_size
 from data.duplicates import count_copies, from_state
 from data.own import check_drawn
-from functions import MODEL_TYPES, best_classes, confusion_matrix, labelled_view, metrics, predict
+from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
 from records.names import printable, short
@@ -66,7 +66,7 @@ def main(argv=None):
           f"loss {scores['loss']:.6f}, {len(test.rows)} images")
     print(f"every class counting the same: balanced accuracy {scores['balanced_accuracy']}, "
           f"macro F1 {scores['macro_f1']}")
-    matrix = confusion_matrix(best_classes(logits)[:, 0], labels, len(test.classes))
+    matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:
         write_details(args.csv_dir, test, logits, labels, matrix)

@@ -11,7 +11,7 @@ from data import augment
 from data.dataloader import Batches, FeatureBatches, evaluation_batch
 from data.datasets import DATASETS, files_digest
 from data.sampling import stratified
-from functions import (CRITERIA, MODEL_TYPES, balanced_weights, best_classes, confusion_matrix,
+from functions import (CRITERIA, MODEL_TYPES, balanced_weights, confusion_matrix,
                        labelled_view, metrics, predict, training_criterion, with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
@@ -132,7 +132,7 @@ class Task(NamedTuple):
                 logits, labels = self.predict(part)
                 scores = metrics(logits, labels, criterion)
                 if part == "test":
-                    predicted = best_classes(logits)[:, 0].cpu().numpy()
+                    predicted = logits.argmax(1).cpu().numpy()
                 row.update({f"{part}_{name}": value for name, value in scores.items()})
         return {name: value for name, value in row.items() if name in runs.TRAIN_COLUMNS}, predicted
 
@@ -226,7 +226,7 @@ def show(prepared, row):
     run, task, test, backbone = prepared
     logits, labels = task.predict("test")
     board, names, statistics = run.board, test.classes, (backbone.mean, backbone.std)
-    predicted = best_classes(logits)[:, 0]
+    predicted = logits.argmax(1)
     board.confusion(confusion_matrix(predicted, labels, len(names)), names, run.epoch)
 
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction="none")

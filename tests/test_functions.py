@@ -8,7 +8,7 @@ import torch
 
 from data.dataloader import Batches
 from data.datasets import DATASETS
-from functions import (MODEL_TYPES, balanced_weights, build_model, metrics, predict, read_weights,
+from functions import (MODEL_TYPES, balanced_weights, build_model, metrics, places, predict, read_weights,
                        training_criterion)
 from records import checkpoint
 from supervised.resnet import resnet
@@ -42,6 +42,16 @@ def test_top_5_of_seven_classes():
     logits = torch.stack([torch.tensor([7.0, 6, 5, 4, 3, 2, 1]).roll(k) for k in range(7)])
     found = metrics(logits, torch.full((7,), 6), torch.nn.CrossEntropyLoss())
     assert found["top5_accuracy"] == pytest.approx(5 / 7) and found["accuracy"] == pytest.approx(1 / 7)
+
+
+def test_of_equal_logits_the_first_class_comes_first():
+    """As in argmax; rounded logits have many that are equal."""
+    logits = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (50, 9))).float()
+    labels = torch.arange(50) % 9
+    order = logits.argsort(dim=1, descending=True, stable=True)
+    assert torch.equal(places(logits, labels), (order == labels[:, None]).int().argmax(1))
+    assert torch.equal(places(logits, labels) == 0, logits.argmax(1) == labels)
+    assert places(torch.full((1, 9), float("nan")), labels[:1]) == 9
 
 
 @pytest.mark.parametrize("counts", [(5, 5, 5), (1, 2, 40), (9, 0, 3), (0, 0, 7)])

@@ -195,7 +195,7 @@ class Run:
             self._unsaved_predictions = predicted
         if able and score is not None and score >= self.best:  # of equals the later: its rate is lower
             self.best = score
-            self._unsaved_best = copy.deepcopy(self._state()) if self._first else None
+            self._unsaved_best = self._copy() if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
         if last or asked or now - self._saved > self.save_seconds:
             self._save()
@@ -236,6 +236,14 @@ class Run:
     def _stop(self, number):
         self._agree.wait()  # for the checkpoint, which the first process writes
         stop_for(number, self.epoch + 1)
+
+    def _copy(self):
+        """The state as it is now, whatever is trained after it; a frozen backbone is not copied."""
+        state, network = self._state(), self.job.network
+        trained = {name for name, weight in network.named_parameters() if weight.requires_grad}
+        fixed = {id(value): value for name, value in state["model"].items()
+                 if self.job.trained is not network and name not in trained}
+        return copy.deepcopy(state, fixed)
 
     def _state(self):
         self.job.settle()
