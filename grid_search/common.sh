@@ -2,7 +2,7 @@
 #   OPTIMIZERS LRS BATCH_SIZES RATIOS SEEDS DATA    the lists, each with a default
 #   VARY="--weight-decay 0,1e-4 --image-size 32,64"  every combination of these, too
 #   PRETRAIN_ARGS="--epochs 100"                    options of the pre-training that RATIOS asks for
-#   JOBS=4 DEVICES="cuda:0 cuda:1"                  cells side by side (linear ones on a CPU: one a core), and where
+#   JOBS=4 DEVICES="cuda:0 cuda:1"                  processes side by side (linear ones on a CPU: one a core), and where
 #   DRY_RUN=1                                       print what is left to do, a command a line
 #   ONLY=pretrain, ONLY=cells, CELL=7               a part of the grid: for arrays of batch jobs
 # Paths, those in PRETRAIN_ARGS too, mean the folder you are in; without any, data/ and results are the repository's.

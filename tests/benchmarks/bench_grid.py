@@ -22,7 +22,7 @@ from bench_linear import CELLS, EPOCHS, make_backbone
 sys.path.append(str(measure.ROOT))
 from data.datasets import load_split  # noqa: E402
 
-REQUIRED, SIZE = {6: 1.5}, 224  # by cells, times the first
+REQUIRED, SIZE = {6: 1.5, 24: 2.0}, 224  # by cells, times the first
 DECAYS = ("5e-4", "0", "1e-5", "1e-4")  # the default first, whose cells are those of the plain grid
 SCRIPT = measure.ROOT / "grid_search" / "supervised_pretrained_grid_search.sh"
 
