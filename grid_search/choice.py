@@ -13,7 +13,7 @@ FEATURES = ("data", "pretrained_model_path", "image_size", "stem", "mean", "std"
             "amp")
 # What linear classifiers on the same features, in batches of the same images, may differ in.
 THEIR_OWN = ("optimizer", "lr", "lr_scaling", "weight_decay", "warmup_epochs", "scheduler", "milestones")
-MOST_TOGETHER = 32  # cells: each holds its network, and another of its best epoch
+MOST_TOGETHER = 32  # cells: each holds its network
 
 
 def _number(name, low, high):

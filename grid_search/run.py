@@ -3,7 +3,6 @@
 common.sh lists the cells on standard input and says which variables there are.
 """
 
-import contextlib
 import json
 import os
 import shlex
@@ -108,15 +107,15 @@ class Grid:
             try:
                 cell.folder.mkdir(parents=True, exist_ok=True)
                 lock = open(cell.folder / "grid.lock", "ab")
+                if flock(lock, "LOCK_EX", "LOCK_NB") is False:
+                    locked.append(cell)
+                elif not self._settled(cell):  # by another grid, in the meantime
+                    _log(cell).open("ab" if cell.state() == "cut off" else "wb").close()
+                    locks[cell] = lock
+                    continue
+                lock.close()
             except OSError as error:
                 self._fail(cell, error)
-                continue
-            if flock(lock, "LOCK_EX", "LOCK_NB") is False:
-                locked.append(cell)
-            elif not self._settled(cell):  # by another grid, in the meantime
-                locks[cell] = lock
-                continue
-            lock.close()
         if locks:
             try:
                 self._spawn(locks)
@@ -127,12 +126,9 @@ class Grid:
 
     def _spawn(self, locks):
         """Start a process. Args: locks: cell -> open file. Raises: OSError."""
-        device, commands = self.slots[0], []
-        for cell in locks:
-            state = cell.state()
-            commands.append(cell.command(state) + (["--device", device] if device else []))
-            if state != "cut off":
-                _log(cell).write_bytes(b"")
+        device = self.slots[0]
+        commands = [cell.command(cell.state()) + (["--device", device] if device else [])
+                    for cell in locks]
         first, command = next(iter(locks)), commands[0]
         if len(locks) > 1:
             logs = [str(_log(cell).absolute()) for cell in locks]
@@ -159,21 +155,24 @@ class Grid:
 
     def _finish(self, item):
         """Note the outcomes of a process that ended."""
-        status = item.process.returncode
+        status, first = item.process.returncode, next(iter(item.locks))
         self.running.remove(item)
         self.slots.append(item.device)
         for cell, lock in item.locks.items():
+            said = _last_line(cell)
+            # One of several may have finished well before others ended the process.
+            well = not said.startswith("error: ") if len(item.locks) > 1 else status == 0
             try:
                 state = cell.state()
             except ValueError as error:
                 self._fail(cell, error)
             else:
-                if state == "diverged" or (state == "finished" and status == 0):
+                if state == "diverged" or (state == "finished" and well):
                     self._note(cell, state)
                 elif self.signals:
                     self.outcomes[cell] = "cut off"
                 else:
-                    self._fail(cell, _why([cell, *item.locks], status))
+                    self._fail(cell, _why(cell if said.startswith("error: ") else first, cell, status))
             lock.close()
 
     def _note(self, cell, state):
@@ -206,7 +205,7 @@ class Grid:
         number = signal.SIGTERM if self.signals[0] == signal.SIGINT else signal.SIGINT
         number = signal.SIGKILL if self.passed_on else number
         self.passed_on = len(self.signals)
-        print(f"stopping {len(self.running)} running cells", flush=True)
+        print(f"stopping {sum(len(item.locks) for item in self.running)} running cells", flush=True)
         for item in self.running:
             if item.process.poll() is None:
                 os.killpg(item.process.pid, number)
@@ -234,19 +233,22 @@ def _log(cell):
     return cell.folder / "log.txt"
 
 
-def _why(cells, status):
-    """Why a process failed for the first of some cells, from its log, or the first that says anything."""
-    found = {}
-    for cell in cells:
-        with contextlib.suppress(OSError):
-            lines = [line for line in _log(cell).read_text("utf-8", "replace").split("\n") if line]
-            found.update({cell: lines} if lines else {})
-    cell, lines = next(iter(found.items()), (cells[0], [f"status {status}"]))
-    reason = lines[-1]
-    if status <= 0:
-        reason = (f"killed by {signal.Signals(-status).name}" if status
-                  else f"ended without its last epoch in {cells[0].csv}")
-    return f"{reason} (log: {_log(cell)})"
+def _last_line(cell):
+    """Of a cell's log, "" where that says nothing or cannot be read."""
+    try:
+        return _log(cell).read_text("utf-8", "replace").rstrip("\n").rpartition("\n")[2]
+    except OSError:
+        return ""
+
+
+def _why(teller, cell, status):
+    """Why a process failed for a cell. Args: teller: the cell whose log tells it."""
+    reason = _last_line(teller) or f"status {status}"
+    if status < 0:
+        reason = f"killed by {signal.Signals(-status).name}"
+    elif status == 0 and not reason.startswith("error: "):
+        reason = f"ended without its last epoch in {cell.csv}"
+    return f"{reason} (log: {_log(teller)})"
 
 
 def _clock(seconds):

@@ -198,7 +198,7 @@ class Run:
             self._unsaved_best = self._copy() if self._first else None
         last, now, asked = epoch == self.args.epochs, time.monotonic(), self._asked()
         if last or asked or now - self._saved > self.save_seconds:
-            self._save()
+            self.save()
         self.log.write(row)
         self.board.row(row)
         if last or now - self._printed > PRINT_SECONDS:
@@ -211,7 +211,7 @@ class Run:
         """Write a checkpoint inside an epoch where one is due or a signal asks for it."""
         if progress.step == self.steps:  # the epoch's own checkpoint comes next
             return
-        due = self.due()
+        due = time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
         asked = self._asked()
         if asked or due:
             progress.seconds = time.perf_counter() - self._started
@@ -219,15 +219,11 @@ class Run:
             if asked:
                 self._stop(asked)
 
-    def due(self):
-        """Whether it is time for a checkpoint inside an epoch."""
-        return time.monotonic() - self._saved > 60 * self.args.checkpoint_minutes
-
     def save_within(self, epoch, progress):
         """Write a checkpoint inside an epoch. Raises: Diverged, and leaves the one before."""
         check_finite(self.trained, progress, epoch, self.rate(epoch))
         self.progress = progress
-        self._save()
+        self.save()
 
     def _asked(self):
         """The signal that reached this process or, a step ago, another one; None for none."""
@@ -259,7 +255,7 @@ class Run:
                 "progress": self.progress.plain() if self.progress else {},
                 "config": plain_config(self.args)}
 
-    def _save(self):
+    def save(self):
         """Write last.pth, and before it the best.pth that it knows of."""
         self._save_best()
         if self._first:

@@ -38,10 +38,12 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
 
 
-def stop_for(number, epoch):
-    """After the checkpoint that a signal asked for in an epoch. Raises: utils.Interrupted, unless it
-    asked for no more."""
-    if number != ONLY_SAVES:
+def stop_for(number, epoch, again=None):
+    """After the checkpoint that a signal asked for in an epoch. Args: number: None for no signal.
+    again: what goes on from there, by default this command. Raises: utils.Interrupted, unless a
+    signal asked for no more than a checkpoint."""
+    if number not in (None, ONLY_SAVES):
+        again = again or f"go on with: {provenance.command()} --resume"
         raise utils.Interrupted(
-            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch {epoch}; go on "
-            f"with: {provenance.command()} --resume", number)
+            f"stopped by {signal.Signals(number).name} after a checkpoint in epoch {epoch}; {again}",
+            number)

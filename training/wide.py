@@ -1,12 +1,15 @@
 """Linear classifiers that see the same batches of features, trained as one wide layer."""
 
-import contextlib
+import math
 import time
 
 import torch
 
 from functions import Diverged, Progress
-from training.signals import Signals, stop_for
+from training.loop import SAVE_SECONDS
+from training.signals import stop_for
+
+AGAIN = "the same grid goes on from there"
 
 
 class WideLinear:
@@ -52,63 +55,86 @@ def _joined(parameters):
     return values, gradients
 
 
-def train_side_by_side(runs):
-    """Train the epochs that are missing as `Run.train` does in each, equal to rounding.
+class Group:
+    """Runs that are trained together, each as `Run.train` does, equal to rounding.
 
     Args: runs: training.loop.Run of ScaledLinear on the same features, in batches of the same
-        images, that stand at the same step of the same epoch.
-    Returns: the runs that are finished. One that diverges says so, in its CSV, too, and leaves.
-    Raises: utils.Interrupted, after a checkpoint of each.
+        images, that stand at the same step of the same epoch. signals: training.signals.Signals.
     """
-    with Signals() as signals:
-        for epoch in range(runs[0].epoch + 1, runs[0].args.epochs + 1):
-            done = _epoch(runs, epoch, signals)
-            runs = [run for run, progress in zip(runs, done) if _ended(run, epoch, progress)]
-            if not runs:
-                break
-    return runs
 
-
-def _epoch(runs, epoch, signals):
-    """Do the steps of an epoch, or the rest of one. Returns: the functions.Progress of each run."""
-    args, batches = runs[0].args, runs[0].job.batches
-    wide, rates = WideLinear([run.job.trained for run in runs]), [run.rate(epoch) for run in runs]
-    before = [run.progress or Progress() for run in runs]
-    step, seen, started = before[0].step, before[0].seen, time.perf_counter()
-    losses, correct = (torch.tensor([getattr(progress, name) for progress in before],
-                                    dtype=torch.float64, device=batches.device)
-                       for name in ("loss", "correct"))
-
-    def progress():
-        share = (time.perf_counter() - started) / len(runs)
-        return [Progress(step, *sums, seen, earlier.seconds + share)
-                for *sums, earlier in zip(losses.tolist(), correct.tolist(), before)]
-
-    for features, labels in batches.epoch(args.seed, epoch, step):
-        for run, rate in zip(runs, rates):
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate(step)
-        loss, hits = wide.backward(features, labels, runs[0].job.objective.each)
+    def __init__(self, runs, signals):
+        self.runs, self._signals, self._saved = runs, signals, time.monotonic()
         for run in runs:
-            run.optimizer.step()
-        losses += loss.double() * len(labels)
-        correct += hits
-        step, seen = step + 1, seen + len(labels)
-        asked = signals.take() if step < len(batches) else None  # else it waits for the next step
-        if asked or step < len(batches) and runs[0].due():
-            for run, now in zip(runs, progress()):
-                with contextlib.suppress(Diverged):  # the end of the epoch tells of it
-                    run.save_within(epoch, now)
-            if asked:
-                stop_for(asked, epoch)
-    return progress()
+            run.save_seconds = math.inf  # but all at once, so that they stay at the same step
 
+    def train(self):
+        """Train the epochs that are missing.
 
-def _ended(run, epoch, progress):
-    """End an epoch of a run. Returns: whether it goes on."""
-    try:
-        run.end_epoch(epoch, progress)
-    except Diverged as error:
-        run.say(f"error: {error}", flush=True)
-        return False
-    return True
+        Returns: the runs that are finished. One that diverges or cannot be written says so and
+            leaves. Raises: utils.Interrupted, after a checkpoint of each.
+        """
+        last = self.runs[0].args.epochs
+        for epoch in range(self.runs[0].epoch + 1, last + 1):
+            done = self._epoch(epoch)
+            self.runs = [run for run, progress in done.items()
+                         if self._able(run, run.end_epoch, epoch, progress)]
+            if not self.runs or epoch == last:
+                break
+            asked = self._signals.take()
+            if asked or self._since() > SAVE_SECONDS * len(self.runs):
+                self.runs = [run for run in self.runs if self._able(run, run.save)]
+                self._saved = time.monotonic()
+                stop_for(asked, epoch + 1, AGAIN)
+        return self.runs
+
+    def _since(self):
+        """Seconds since all were saved."""
+        return time.monotonic() - self._saved
+
+    @staticmethod
+    def _able(run, action, *more):
+        """Do something for a run. Returns: whether that went well; else its log says why not."""
+        try:
+            action(*more)
+        except (Diverged, OSError) as error:
+            run.say(f"error: {error}", flush=True)
+            return False
+        return True
+
+    def _epoch(self, epoch):
+        """Do the steps of an epoch, or the rest of one. Returns: {run: its functions.Progress} of
+        those that could be written."""
+        runs, args, batches = self.runs, self.runs[0].args, self.runs[0].job.batches
+        each, rates = runs[0].job.objective.each, [run.rate(epoch) for run in runs]
+        wide = WideLinear([run.job.trained for run in runs])
+        before = [run.progress or Progress() for run in runs]
+        step, seen, started = before[0].step, before[0].seen, time.perf_counter()
+        losses, correct = (torch.tensor([getattr(progress, name) for progress in before],
+                                        dtype=torch.float64, device=batches.device)
+                           for name in ("loss", "correct"))
+
+        def progress():
+            share = (time.perf_counter() - started) / len(runs)
+            return {run: Progress(step, *sums, seen, earlier.seconds + share) for run, *sums, earlier
+                    in zip(runs, losses.tolist(), correct.tolist(), before)}
+
+        failed = set()
+        for features, labels in batches.epoch(args.seed, epoch, step):
+            for run, rate in zip(runs, rates):
+                for group in run.optimizer.param_groups:
+                    group["lr"] = rate(step)
+            loss, hits = wide.backward(features, labels, each)
+            for run in runs:
+                run.optimizer.step()
+            losses += loss.double() * len(labels)
+            correct += hits
+            step, seen = step + 1, seen + len(labels)
+            if step == len(batches):  # the epoch's own checkpoint comes next
+                break
+            asked = self._signals.take()
+            if asked or self._since() > 60 * args.checkpoint_minutes:
+                failed |= {run for run, now in progress().items()
+                           if run not in failed and not self._able(run, run.save_within, epoch, now)}
+                self._saved = time.monotonic()
+                stop_for(asked, epoch, AGAIN)
+        return {run: now for run, now in progress().items() if run not in failed}

@@ -48,5 +48,5 @@ def test_what_fails_among_them_is_named_and_leaves_the_others(linear):
     assert status == 1 and "finished: 1 of 3 runs" in out and "1 of 3 runs failed" in err, out + err
     failed, = [line for line in out.splitlines() if line.startswith("failed: ")]
     diverged, = [line for line in out.splitlines() if line.startswith("diverged: ")]
-    assert "digits-sgd-lr0.001-" in failed and str(log) in failed and "log.txt" in failed
+    assert "digits-sgd-lr0.001-" in failed and ": error: " in failed and str(log) in failed and "log.txt" in failed
     assert "digits-sgd-lr1e+30-" in diverged

@@ -13,7 +13,7 @@ from grid_search import side_by_side
 from records import checkpoint
 from tests.checkpoints import make_checkpoint
 from tests.common import rows_of, run
-from training import wide
+from training import signals
 
 SHARED = ["--model-type", "SelfSupervisedPretrained", "--epochs", "3", "--val-ratio", "0.2", "--amp", "off",
           "--batch-size", "7", "--eval-every", "1"]
@@ -94,26 +94,95 @@ def test_checkpoints_hold_no_more_than_those_of_a_run_alone(group):
         assert size == pytest.approx((Path("alone") / path).stat().st_size, rel=0.02)
 
 
-@pytest.mark.parametrize("step", [2, 5])
-def test_cut_off_they_go_on_to_the_same(group, monkeypatch, step):
-    """Stopped inside an epoch; then one of them is finished alone, and another has not begun."""
-    group(*OWN, output="whole")
+@pytest.mark.parametrize("step, batch_size, place", [(2, 7, (0, 2)), (5, 7, (1, 0)), (7, 7, (1, 2)), (2, 32, (2, 0))])
+def test_cut_off_they_go_on_to_the_same(group, monkeypatch, step, batch_size, place):
+    """Stopped inside an epoch or at its end, which may have one step; then one of them is finished alone, and another
+    has not begun."""
+    shared = ["--batch-size", str(batch_size)]
+    group(*OWN, shared=shared, output="whole")
     taken = iter([None] * step + [signal.SIGTERM])
 
-    class Stopping(wide.Signals):
+    class Stopping(signals.Signals):
         def take(self):
             return next(taken)
 
     with monkeypatch.context() as patch:
-        patch.setattr(wide, "Signals", Stopping)
-        with pytest.raises(utils.Interrupted, match=f"after a checkpoint in epoch {1 + step // 4}"):
-            group(*OWN[:3])
+        patch.setattr(side_by_side, "Signals", Stopping)
+        with pytest.raises(utils.Interrupted, match=f"after a checkpoint in epoch {1 + place[0]}; the same grid"):
+            group(*OWN[:3], shared=shared)
     states = [checkpoint.read(path) for path in Path("group").glob("checkpoint/*/*/last.pth")]
-    assert [state["epoch"] + bool(state["progress"]) for state in states] == [1 + step // 4] * 3
-    group(OWN[0] + ["--resume"])
-    group(*(own + ["--resume"] for own in OWN[:3]), OWN[3])
+    assert [(state["epoch"], (state["progress"] or {"step": 0})["step"]) for state in states] == [place] * 3
+    group(OWN[0] + ["--resume"], shared=shared)
+    group(*(own + ["--resume"] for own in OWN[:3]), OWN[3], shared=shared)
     check_alike(ends(Path("group")), ends(Path("whole")))
     assert Path("group/0.txt").read_text().count("left as it is") == 1
+
+
+def test_between_epochs_all_are_saved_or_none(group, monkeypatch):
+    """So that a group that is killed goes on as one."""
+    saved, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda path, state: (saved.append((path.name, state["epoch"])),
+                                                                 save(path, state)))
+    monkeypatch.setattr("training.wide.SAVE_SECONDS", 0)
+    group(*OWN)
+    assert [epoch for name, epoch in saved if name == "last.pth"] == [1] * 4 + [2] * 4 + [3] * 4
+    del saved[:]
+    monkeypatch.setattr("training.wide.SAVE_SECONDS", 1000)
+    group(*(own + ["--overwrite"] for own in OWN))
+    assert [epoch for name, epoch in saved if name == "last.pth"] == [3] * 4
+
+
+@pytest.mark.parametrize("minutes", ["1e-9", "60"])
+def test_one_that_cannot_be_written_leaves_the_others(group, monkeypatch, minutes):
+    save = checkpoint.save
+
+    def failing(path, state):
+        if "adam" in str(path):
+            raise OSError("cannot write it")
+        save(path, state)
+    monkeypatch.setattr(checkpoint, "save", failing)
+    group(*OWN, shared=["--checkpoint-minutes", minutes])
+    said = [Path(f"group/{number}.txt").read_text() for number in range(4)]
+    assert said[1].splitlines()[-1] == "error: cannot write it" and said[1].count("error") == 1
+    assert ["epoch 3/3" in text for text in said] == [True, False, True, True]
+
+
+def test_an_interrupt_before_the_first_step_ends_all(group, monkeypatch):
+    begun, prepare = [], side_by_side.prepare
+
+    def interrupted(args, say):
+        begun.append(args.lr)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return prepare(args, say)
+    monkeypatch.setattr(side_by_side, "prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        group(*OWN)
+    assert len(begun) == 2 and not list(Path("group").glob("checkpoint/*/*/last.pth"))
+
+
+@pytest.mark.parametrize("more", [[], ["--debug"]])
+def test_what_cannot_be_shown_is_said_in_its_log_alone(group, monkeypatch, more):
+    shown, show = [], side_by_side.show
+
+    def failing(prepared, row):
+        shown.append(prepared)
+        if len(shown) == 2:
+            raise RuntimeError("no picture")
+        show(prepared, row)
+    monkeypatch.setattr(side_by_side, "show", failing)
+    group(*OWN, shared=more)
+    said = [Path(f"group/{number}.txt").read_text().splitlines()[-1] for number in range(4)]
+    assert [line == "error: RuntimeError: no picture" for line in said] == [False, True, False, False]
+    assert len(shown) == 4 and ("Traceback" in Path("group/1.txt").read_text()) == bool(more)
+
+
+def test_a_device_holds_the_features_once(group, monkeypatch):
+    found, prepare = [], side_by_side.prepare
+    monkeypatch.setattr(side_by_side, "prepare", lambda *more: found.append(prepare(*more)) or found[-1])
+    group(*OWN[:2])
+    one, other = ({part: batches.features.data_ptr() for part, batches in each.task.batches.items()} for each in found)
+    assert one == other and one["train"] == one["val"] != one["test"]
 
 
 def test_one_that_diverges_leaves_and_the_others_go_on(group, capsys):
