@@ -1,45 +1,80 @@
 #!/usr/bin/env bash
 # The study whose results README.md shows: every run behind res/study/res/*.csv, at the scale of two CPU cores.
 # Runs what has no results in res/study/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
-#   bash grid_search/study.sh [part ...]    scratch supervised self_supervised; all of them without a name
-# Started twice at once, with its parts in another order, it shares the work:
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh self_supervised
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh scratch supervised self_supervised
-# Four hours of epochs.
-# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/study/README.md.
+#   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
+# Started twice at once, with other parts, it shares the work, a core each:
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_ratios simclr_seeds
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh labels scratch control labels_ratios labels_seeds
+# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100. res/study/protocol.md says why it is so.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
-export OPTIMIZERS=adam PRETRAIN_ARGS
-pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --knn-data cifar100"
+export PRETRAIN_ARGS RATIOS SEEDS LRS
+# Of each kind of pre-training the scripts' names, the rate to fine-tune at, and its own options
+simclr="self_supervised_pretrained 0.05 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
+labels="supervised_pretrained 0.05 --lr 1e-3 --epochs 20"
+input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
 failed=0
 
-cells() { # SCRIPT LR BATCH_SIZE RATIOS EPOCHS [options]: three seeds of training, and of what is held out
-    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" "$BASH" \
-        "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" --epochs "$5" "${@:6}" || failed=1
+cells() { # SCRIPT [options], with the lists that stand before its call
+    "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" "${@:2}" || failed=1
 }
-trained() { # SCRIPT RATIOS [options]: the whole network, from all labels and from few
-    cells "$1" 0.001 64 "$2" 3 "${@:3}"
-    cells "$1" 0.001 32 "$2" 10 --label-ratio 0.1 "${@:3}"
-    cells "$1" 0.001 32 "$2" 20 --label-ratio 0.01 "${@:3}"
+linear() { # SCRIPT [options]: the L2 path
+    OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 cells "$1" --epochs 11 --image-size 128 "${@:2}"
 }
-linear() { # SCRIPT: one backbone a ratio
-    cells "$1" 0.003 64 "1.0 0.1 0.3 0.5" 20
-    cells "$1" 0.003 32 1.0 10 --label-ratio 0.1
-    cells "$1" 0.003 32 1.0 20 --label-ratio 0.01
+network() { # SCRIPT BATCH_SIZE EPOCHS [options]
+    OPTIMIZERS=sgd BATCH_SIZES=$2 cells "$1" --epochs "$3" --warmup-epochs 1 --scheduler linear \
+        --label-smoothing 0.1 "${@:4}"
 }
-pretrained() { # SCRIPT without its ending
+labelled() { # SCRIPT EPOCHS [options]: a network on all labels, on a tenth of them, and on a hundredth
+    network "$1" 128 "$2" "${@:3}"
+    network "$1" 64 30 --label-ratio 0.1 "${@:3}"
+    network "$1" 32 100 --label-ratio 0.01 "${@:3}"
+}
+pretraining() { # its own options
+    PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --optimizer adam --crop-scale 0.25 \
+        --knn-data cifar100 --knn-every 5 $*"
+}
+
+full() { # of all images, with all labels and with few
+    pretraining "${@:3}"
+    RATIOS=1.0 SEEDS="0 1 2" LRS=$2
     linear "$1"
-    trained "$1_finetune" 1.0
-    cells "$1_finetune" 0.001 64 0.1 3
+    labelled "$1_finetune" 12 $input
+    linear "$1" --label-ratio 0.1
+    linear "$1" --label-ratio 0.01
 }
-scratch() { trained supervised '' --stem 7x7 --image-size 32; }
-supervised() {
-    PRETRAIN_ARGS="$pretraining --lr 1e-3 --epochs 5 --crop-scale 0.25"
-    pretrained supervised_pretrained
+ratios() { # of a part of the images
+    pretraining "${@:3}"
+    RATIOS="0.1 0.3 0.5" SEEDS="0 1 2" linear "$1"
+    RATIOS=0.1 SEEDS="0 1 2" LRS=$2 network "$1_finetune" 128 12 $input
+    RATIOS="0.3 0.5" SEEDS=0 LRS=$2 network "$1_finetune" 128 12 $input
 }
-self_supervised() {
-    PRETRAIN_ARGS="$pretraining --lr 3e-4 --epochs 20 --temperature 0.1 --crop-scale 0.5 --knn-every 5"
-    pretrained self_supervised_pretrained
+seeds() { # of other seeds of pre-training
+    pretraining "${@:3}" --seed 1
+    RATIOS="0.1 1.0" SEEDS="0 1 2" linear "$1"
+    RATIOS="0.1 1.0" SEEDS=0 LRS=$2 network "$1_finetune" 128 12 $input
+    pretraining "${@:3}" --seed 2
+    RATIOS=0.1 SEEDS="0 1 2" linear "$1"
+    RATIOS=0.1 SEEDS=0 LRS=$2 network "$1_finetune" 128 12 $input
 }
-for part in "${@:-scratch supervised self_supervised}"; do for name in $part; do "$name"; done; done
+scratch() { # the same network, and at its own best
+    RATIOS='' SEEDS="0 1 2" LRS=0.2
+    labelled supervised 12 --stem 7x7 $input
+    labelled supervised 18 --start-size 16
+}
+control() {
+    RATIOS='' SEEDS="0 1 2" linear supervised --model-type Untrained --stem 7x7
+}
+
+simclr() { full $simclr; }
+simclr_ratios() { ratios $simclr; }
+simclr_seeds() { seeds $simclr; }
+labels() { full $labels; }
+labels_ratios() { ratios $labels; }
+labels_seeds() { seeds $labels; }
+parts="simclr labels scratch control simclr_ratios labels_ratios simclr_seeds labels_seeds"
+for name in ${*:-$parts}; do
+    [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
+done
+for name in ${*:-$parts}; do "$name"; done
 exit "$failed"
