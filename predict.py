@@ -5,8 +5,9 @@ import contextlib
 import csv
 import io
 import sys
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -14,14 +15,15 @@ from torch.nn import functional as F
 import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
-from data.datasets import DATASETS, load_split, open_source, stored_size
+from data.datasets import DATASETS, images_digest, load_split, open_source, stored_size
+from data.own import check_drawn
 from data.pictures import decoded, pictures
 from functions import Backbone, autocast, labelled_view
 from records import checkpoint
 from records.files import protected, whole, writing
 from records.names import printable
 from records.rows import npz_rows
-from records.trained import check_made_by, find_trained, network_of, split_of
+from records.trained import are_others, check_made_by, find_trained, network_of, places_of
 from training.features import kept_features
 
 SHOWN = 5  # classes of a picture
@@ -89,18 +91,19 @@ def main(argv=None):
 
 
 class Classifier(NamedTuple):
-    """model: on its device. data: name of the dataset it was trained on; data_dir, split: where it
-    lies, and the CSV of its parts, None for the program's. classes: names.
-    trained_as: its input. amp: of its forward pass."""
+    """model: on its device. data: name of the dataset it was trained on; data_dir: where it lies;
+    places: as from records.trained.places_of. classes: names. trained_as: its input. amp: of its
+    forward pass. are_others: digest of training pictures -> whether they are known to be others."""
 
     model: torch.nn.Module
     data: str
     data_dir: Path
-    split: Optional[Path]
+    places: dict
     classes: list
     trained_as: dict
     amp: str
     device: torch.device
+    are_others: Callable
 
     @property
     def stored_size(self):
@@ -118,7 +121,7 @@ def load(args):
     device, path = utils.open_device(args.device), args.checkpoint
     if path is None:
         folder = args.output_dir / "checkpoint" / args.model_type
-        path = find_trained(folder, args.data or "cifar100")
+        path = find_trained(folder, args.data or "cifar100", args.data_dir)
         print(f"classifying with {path}")
     state = checkpoint.read(path)
     check_made_by(state, path, args.model_type)
@@ -128,8 +131,8 @@ def load(args):
     model = network_of(state).eval().to(device, memory_format=torch.channels_last)
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     data_dir = args.data_dir or Path(config.get("data_dir", "data"))
-    return Classifier(model, config["data"], data_dir, split_of(args, config), state["classes"],
-                      state["trained_as"], amp, device)
+    return Classifier(model, config["data"], data_dir, places_of(args, config), state["classes"],
+                      state["trained_as"], amp, device, partial(are_others, state, "images"))
 
 
 def classify(args, classifier, neighbours, table, add):
@@ -235,14 +238,18 @@ def find_neighbours(args, classifier):
     Returns: a function from features (n, D) to n lists of names: files or, where the dataset has
         none, rows of it; as many as asked for, "" where the training has fewer pictures.
     """
+    if classifier.data == "folder":
+        check_drawn(classifier.data_dir, **classifier.places)
     train = load_split(classifier.data, "train", classifier.data_dir, classifier.stored_size,
                        workers=args.workers, max_bad_images=args.max_bad_images,
-                       store_dir=args.store_dir, given=classifier.split)
+                       **classifier.places)
+    if classifier.are_others(images_digest(train)):
+        print(f"neighbours: the training pictures in {printable(classifier.data_dir)} are not those "
+              "that the network was trained on")
     backbone = Backbone(classifier.model, *classifier.input, classifier.trained_as)
     bank = kept_features(args.output_dir / "checkpoint" / "features", backbone, train,
                          classifier.device, classifier.amp)[0]
-    source = open_source(classifier.data, "train", classifier.data_dir, args.store_dir,
-                         classifier.split)
+    source = open_source(classifier.data, "train", classifier.data_dir, **classifier.places)
     name = source.name if source else str
 
     def neighbours(features):

@@ -17,6 +17,7 @@ from reporting.readme import STUDY, write_readme
 from reporting.style import bests, free_stem, methods
 from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, method_name, order,
                               plain, record)
+from reporting.tasks import by_task
 from utils import path, print_anything
 
 
@@ -38,26 +39,17 @@ def section(title, results, out, suffix):
 def sections(results, out):
     """Draw the figures into `out`. Returns: Markdown for each dataset and label ratio."""
     groups, parts = by_task(results), []
-    for (name, labels), group in groups.items():
-        title = name + (f", label ratio {labels:g}" if labels != 1 else "")
-        suffix = "_" + title.replace(", label ratio ", "-labels") if len(groups) > 1 else ""
-        parts.append(section(title, group, out, suffix))
-    for data in sorted({name for name, _ in groups}):
+    for task, group in groups.items():
+        suffix = "_" + "-".join(filter(None, [task.data, f"labels{task.labels:g}" * (task.labels != 1),
+                                              task.images.replace(" ", "")])) if len(groups) > 1 else ""
+        parts.append(section(task.title, group, out, suffix))
+    for data in sorted({task.data for task in groups}):
         found = [result for result in results if result.setting.data == data]
         figures = write_labels(found, data, out)
         if len({result.setting.labels for result in found}) > 1:
             parts += [f"## {plain(data)}, by label ratio", *map(link, figures),
                       cross_table(found, "labels"), CROSS_NOTE]
     return parts
-
-
-def by_task(results):
-    """{(data, label ratio): its training results}, sorted."""
-    groups = {}
-    for result in results:
-        if not result.setting.pretraining:
-            groups.setdefault((result.setting.data, result.setting.labels), []).append(result)
-    return dict(sorted(groups.items()))
 
 
 def write_report(results, data, out):
@@ -89,13 +81,13 @@ def write_report(results, data, out):
 def best_settings(results):
     """[(data, label ratio, model type, options)] of each method's best setting, by validation."""
     found = []
-    for (data, labels), group in by_task(results).items():
+    for task, group in by_task(results).items():
         for model_type, result in best_of(group).items():
             setting = result.setting
             options = {"optimizer": setting.optimizer, "lr": setting.lr,
                        "batch-size": setting.batch_size, "stem": free_stem(setting)}
             options = {name: value for name, value in options.items() if value is not None}
-            found.append((data, labels, model_type, options))
+            found.append((task.data, task.labels, model_type, options))
     return found
 
 

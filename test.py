@@ -7,13 +7,15 @@ import torch
 
 import utils
 from data.dataloader import Batches, evaluation_batch
-from data.datasets import DATASETS, load_split, stored_size
-from data.duplicates import copies, from_state
+from data.datasets import DATASETS, images_digest, load_split, stored_size
+from data.duplicates import count_copies, from_state
+from data.own import check_drawn
 from functions import MODEL_TYPES, best_classes, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
 from records.names import printable, short
-from records.trained import check_made_by, find_trained, network_of, split_of
+from records.trained import (are_others, check_made_by, find_tested, find_trained, network_of,
+                             places_of)
 
 HARDEST = 5  # classes that are printed
 NAMED = 80  # signs of class names in an error
@@ -37,17 +39,14 @@ def main(argv=None):
             args.csv_dir.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=args.csv_dir).close()  # before any work
     device = utils.open_device(args.device)
-    folder = args.output_dir / "checkpoint" / args.model_type
-    path = args.checkpoint or find_trained(folder, args.data)
-    state = checkpoint.read(path)
-    check_made_by(state, path, args.model_type)
+    path, state, test = find(args)
     trained, config = state["trained_as"], state["config"]
-    test = load_split(args.data, "test", args.data_dir,
-                      stored_size(args.data, trained["image_size"]), workers=args.workers,
-                      max_bad_images=args.max_bad_images, store_dir=args.store_dir,
-                      given=split_of(args, config))
     learned = from_state(state.get("seen"))
-    known = 0 if learned is None else int(copies(test, test.rows, learned).sum())
+    known = 0 if learned is None else count_copies(test, test.rows, learned)
+    if known is None:
+        print("duplicates: whether images of the test are among those that the network has learned "
+              "from is not known: they are stored at other sizes, and not all of their files are "
+              "known")
     if known:
         print(f"duplicates: {known} of {len(test.rows)} images of the test are exact copies of "
               "those that the network has learned from")
@@ -71,6 +70,36 @@ def main(argv=None):
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:
         write_details(args.csv_dir, test, logits, labels, matrix)
+
+
+def find(args):
+    """Returns: (path, state of the checkpoint to test, Split of the images). Without --checkpoint it is
+    that of the newest run that was tested on these images in training, if there is one."""
+    folder = args.output_dir / "checkpoint" / args.model_type
+    path = args.checkpoint or find_trained(folder, args.data, args.data_dir)
+    state = read(path, args.model_type)
+    places = places_of(args, state["config"])
+    if args.data == "folder":
+        check_drawn(args.data_dir, **places)
+    test = load_split(args.data, "test", args.data_dir,
+                      stored_size(args.data, state["trained_as"]["image_size"]),
+                      workers=args.workers, max_bad_images=args.max_bad_images, **places)
+    digest = images_digest(test)
+    other = None if args.checkpoint else find_tested(folder, args.data, digest)
+    if other:
+        path, state = other, read(other, args.model_type)
+    if are_others(state, "test", digest):
+        known = state["config"]
+        print(printable(f"{path}: these are not the test images of that run, which was on "
+                        f"{known['data']} in {known.get('data_dir')}"))
+    return path, state, test
+
+
+def read(path, model_type):
+    """The dict of a checkpoint of train.py. Raises: as checkpoint.read and check_made_by."""
+    state = checkpoint.read(path)
+    check_made_by(state, path, model_type)
+    return state
 
 
 def class_order(known, names, path):

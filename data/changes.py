@@ -41,7 +41,8 @@ def origins(source, keys, checks, listed_ns, workers, say):
     sure = keys[:, SIZE] >= 0
     sure[doubtful(keys, checks, listed_ns)] = False
     origin = _find_keys(source.keys, keys, np.flatnonzero(sure))
-    packed = np.flatnonzero((checks >= 0) & (keys[:, CONTENT] >= 0))
+    # without keys no size says which files are worth reading
+    packed = np.flatnonzero((checks >= 0) & (keys[:, CONTENT] >= 0) & (keys[:, SIZE] >= 0))
     row_of = {tuple(keys[row, [SIZE, CONTENT]].tolist()): row for row in packed.tolist()}
     asked = np.flatnonzero((origin < 0) & np.isin(source.keys[:, SIZE], keys[packed, SIZE]))
     for row, content in zip(asked.tolist(), _contents(source, asked, workers, say).tolist()):

@@ -8,11 +8,12 @@ def seen(split, rows):
     """What tells the images of some rows of a Split from others.
 
     Args: rows: int64, of split.images. Returns: dict: "pixels": {px a side of the stored images:
-        checksums, int64, ascending}; "files": int64, ascending, of those whose files are known.
+        checksums, int64, ascending}; "files": int64, ascending, of those whose files are known;
+        "whole": {px a side: whether all files of these images are}.
     """
-    files = split.contents[rows]
-    return {"pixels": {split.images.shape[1]: np.unique(split.checksums[rows])},
-            "files": np.unique(files[files >= 0])}
+    files, size = split.contents[rows], split.images.shape[1]
+    return {"pixels": {size: np.unique(split.checksums[rows])},
+            "files": np.unique(files[files >= 0]), "whole": {size: bool((files >= 0).all())}}
 
 
 def merged(one, other):
@@ -21,7 +22,21 @@ def merged(one, other):
     nothing = np.empty(0, dtype=np.int64)
     return {"pixels": {size: np.union1d(one["pixels"].get(size, nothing),
                                         other["pixels"].get(size, nothing)) for size in sizes},
-            "files": np.union1d(one["files"], other["files"])}
+            "files": np.union1d(one["files"], other["files"]),
+            "whole": {size: one["whole"].get(size, True) and other["whole"].get(size, True)
+                      for size in sizes}}
+
+
+def count_copies(split, rows, known):
+    """How many images are copies of some that were seen; None where none is found and not all could
+    be, for want of a size that both are stored at and of files.
+
+    Args: as for `copies`.
+    """
+    found, size = int(copies(split, rows, known).sum()), split.images.shape[1]
+    files = bool((split.contents[rows] >= 0).all())
+    told = all(size == other or files and whole for other, whole in known["whole"].items())
+    return found if found or told or not len(rows) else None
 
 
 def copies(split, rows, known):
@@ -58,14 +73,20 @@ def to_state(known):
     import torch
     return {"pixels": {size: torch.from_numpy(np.array(found))
                        for size, found in known["pixels"].items()},
-            "files": torch.from_numpy(np.array(known["files"]))}
+            "files": torch.from_numpy(np.array(known["files"])), "whole": dict(known["whole"])}
 
 
 def from_state(state):
-    """As from `seen`, of what a checkpoint keeps; None where it keeps nothing of the kind."""
+    """As from `seen`, of what a checkpoint keeps; None where it keeps nothing of the kind.
+
+    Of an older one, which does not say whether all files are known, their number tells.
+    """
     try:
         pixels = {int(size): found.numpy() for size, found in state["pixels"].items()}
         found = {"pixels": pixels, "files": state["files"].numpy()}
+        counted = len(found["files"]) >= sum(map(len, pixels.values()))
+        whole = state.get("whole", dict.fromkeys(pixels, counted))
+        found["whole"] = {size: bool(whole[size]) for size in pixels}
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError, RuntimeError):
         return None
     arrays = [*pixels.values(), found["files"]]

@@ -4,15 +4,16 @@ import io
 import os
 import tarfile
 import zipfile
+import zlib
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from data.listing import formats, is_image, left_out
+from data.listing import UNKNOWN, formats, is_image, left_out
 from data.sources import Undivided, digest
-from data.store_files import writing
+from data.store_files import fingerprint, writing
 from records.files import whole
 from records.names import printable
 
@@ -102,12 +103,22 @@ class TarSource(Undivided):
     def name(self, i):
         return f"{self.path}:{self._listing[0][i]}"
 
+    def content(self, i):
+        """All of what `data.store_files.fingerprints` makes of the unpacked file."""
+        try:
+            content = self._bytes_of(i)
+        except OSError:
+            return UNKNOWN
+        return int(fingerprint(len(content), zlib.crc32(content)))
+
     def read(self, i):
+        return Image.open(io.BytesIO(self._bytes_of(i)), formats=formats())
+
+    def _bytes_of(self, i):
         if self._file is None:
             self._file = open(self.path, "rb", buffering=0)
         _, offsets, sizes, _ = self._listing
-        content = os.pread(self._file.fileno(), int(sizes[i]), int(offsets[i]))
-        return Image.open(io.BytesIO(content), formats=formats())
+        return os.pread(self._file.fileno(), int(sizes[i]), int(offsets[i]))
 
 
 def _tar_members(path, others):

@@ -18,7 +18,7 @@ from data.layout import check_below, in_parts, split_folder
 from data.listing import Walk, class_folders
 from data.sampling import draw_parts
 from data.sources import FolderSource
-from data.split_file import PARTS, differing, listed, read_split, write_split
+from data.split_file import PARTS, differing, label_of, listed, read_split, write_split
 from records.files import locked
 from records.names import printable
 
@@ -65,6 +65,17 @@ def find_own(root, stores, given=None):
     return Own(root, found, path)
 
 
+def check_drawn(root, store_dir=None, given=None):
+    """Raises: ValueError where the split of own images is still to be drawn, which is no business of a
+    program that applies a network. Args: as for data.datasets.load_split."""
+    root, stores = Path(root), stores_of(root, store_dir)
+    if (is_split(root, stores, given) and not (stores / SPLIT).exists()
+            and not (given and read_split(given, root).is_whole)):
+        raise ValueError(printable(f"{root}: there is no {stores / SPLIT} that says which pictures are "
+                                   "to test on; name the one of the run with --split, or with "
+                                   "--store-dir the folder that it lies in"))
+
+
 class Own:
     """Pictures of all parts, in the order of their paths.
 
@@ -79,9 +90,9 @@ class Own:
         if found is None:
             source = FolderSource.labelled(root, only=folders, apart=apart)
             check_below(root, source.folders, classes=True)
-            start = os.path.abspath(root)
+            start, names = os.path.abspath(root), _labels(root, folders)
             self._found = listed([os.path.join(start, file) for file in source.files],
-                                 [folders[label] for label in source.labels.tolist()])
+                                 [names[label] for label in source.labels.tolist()])
             self._remark = source.remark
 
     @property
@@ -204,6 +215,20 @@ def _own_classes(root, stores):
     names = [name for name in class_folders(root)
              if os.path.abspath(root / name) not in beside and not _holds_stores(root / name, apart)]
     return tuple(names) if len(names) > 1 and not in_parts(root, names) else ()
+
+
+def _labels(root, folders):
+    """The labels that class folders give, as a CSV gives them back: without blanks around them.
+    Raises: ValueError for folders that these do not tell apart."""
+    found = {}
+    for folder in folders:
+        label = label_of(folder)
+        if not label or label in found:
+            like = f"is that of '{printable(found[label])}', too" if label else "is empty"
+            raise ValueError(f"{printable(root)}: the name of the class folder "
+                             f"'{printable(folder)}', without the blanks around it, {like}; rename it")
+        found[label] = folder
+    return tuple(found)
 
 
 def _holds_stores(folder, apart):

@@ -3,8 +3,9 @@
 A source has `labels` int64 (N,), -1 for none; `classes`, names by label; `fingerprint`, hex digest
 of its listing; `keys` int64 (N, 4), see data.listing, all UNKNOWN where the fingerprint tells
 every change; `listed_ns`, the time before it was listed; `content(i)`, crc32 of a file's bytes,
-UNKNOWN where it cannot be read or has no key; `remark`, a line about what it leaves out or "";
-`name(i)` for messages; `read(i)`, a PIL image or a uint8 (H, W, 3) array. It can be pickled.
+without a key an item of data.store_files.fingerprints, UNKNOWN where it cannot be read; `remark`, a
+line about what it leaves out or ""; `name(i)` for messages; `read(i)`, a PIL image or a uint8 (H, W,
+3) array. It can be pickled.
 ImageNet's tar is one, too (data/imagenet_tar.py).
 """
 
@@ -21,6 +22,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from data.listing import INODE, SIZE, UNKNOWN, Walk, formats, key_of
 from data.pixels import upright_rgb
+from data.store_files import checksum
 from records.names import printable
 
 PIECE_BYTES = 2 ** 20  # of a file that are held in memory at once to be checked
@@ -34,9 +36,6 @@ class Undivided:
     @property
     def keys(self):
         return np.full((len(self.labels), INODE + 1), UNKNOWN)
-
-    def content(self, i):
-        return UNKNOWN
 
 
 class ArraySource(Undivided):
@@ -63,6 +62,10 @@ class ArraySource(Undivided):
 
     def name(self, i):
         return f"image {i}"
+
+    def content(self, i):
+        """Of the image as it came, so that its copies are known at any size."""
+        return checksum(np.ascontiguousarray(self.images[i]))
 
     def read(self, i):
         return self.images[i]

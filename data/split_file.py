@@ -44,14 +44,17 @@ def read_split(path, root):
     files, labels, parts, lines = [], [], [], {}
     with open_list(path) as table:
         rows = rows_of(path, table)
-        places = _places(path, next(rows, (0, []))[1])
+        titles = next(rows, (0, []))[1]
+        places, rows = _places(path, titles), list(rows)
+        if places[2] is None:
+            _check_titles(path, titles, places, [row for _, row in rows])
         for line, row in rows:
             if any(map(str.strip, row)):
                 file, label, part = (row[k] if k is not None and k < len(row) else ""
                                      for k in places)
                 where = f"{printable(path)}, line {line}"
                 files.append(_known(file, where, root, os.path.dirname(path)))
-                labels.append(_label(label.strip(), where, file))
+                labels.append(_label(label, where, file))
                 parts.append(_part(part.strip(), where) if places[2] is not None else None)
                 before = lines.setdefault(files[-1], (line, parts[-1]))
                 if before[0] != line:
@@ -59,6 +62,11 @@ def read_split(path, root):
     found = listed(files, labels, None if places[2] is None else parts)
     _check(path, found)
     return found
+
+
+def label_of(cell):
+    """The label in a cell, or in the name of a folder that is written into one."""
+    return cell.strip()
 
 
 def write_split(path, found, root):
@@ -97,6 +105,16 @@ def _places(path, titles):
     return places
 
 
+def _check_titles(path, titles, places, rows):
+    """Raises: ValueError for a column that says parts under another name: it would be ignored, and
+    others drawn."""
+    for k, title in enumerate(titles):
+        values = {row[k].strip().lower() for row in rows if k < len(row)} - {""}
+        if k not in places and values and values <= SPELLINGS.keys():
+            raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
+                             "which part a picture belongs to; call it part, or take it out")
+
+
 def _known(file, where, root, beside):
     if not file:
         raise ValueError(f"{where}: no file; name one, or take the row out")
@@ -111,10 +129,10 @@ def _known(file, where, root, beside):
                             "it back, or take its row out")
 
 
-def _label(label, where, file):
-    if not label:
+def _label(cell, where, file):
+    if not label_of(cell):
         raise ValueError(f"{where}: no label for {printable(file)}")
-    return label
+    return label_of(cell)
 
 
 def _part(part, where):

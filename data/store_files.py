@@ -19,7 +19,8 @@ ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are >
 NAMES = ("images.npy", "labels.npy", "checksums.npy", "keys.npy")
 META = "meta.json"
 NEXT = "next"  # folder in the store's, with the files that are to take the place of its own
-CONTENT = INODE + 1  # last column of keys.npy: crc32 of a packed file's bytes; before it, its key
+# last column of keys.npy: crc32 of a packed file's bytes, or what else its source calls its content;
+CONTENT = INODE + 1  # before it, its key
 writing = partial(writing, what="image store", flag="--store-dir")
 
 
@@ -133,9 +134,14 @@ def load(folder, meta):
 def fingerprints(keys):
     """int64 (N,), as Store.contents; -1 also for empty files and those of 2 GiB and more.
 
-    Args: keys: int64 (N, 5), as from `file_keys`.
+    Args: keys: int64 (N, 5), as from `file_keys`; without a key CONTENT is all of it.
     """
     size, content = keys[:, SIZE], keys[:, CONTENT]
+    return np.where(size == UNKNOWN, content, fingerprint(size, content))
+
+
+def fingerprint(size, content):
+    """As an item of `fingerprints`, of a file's bytes and their crc32."""
     known = (size > 0) & (size < 2 ** 31) & (content >= 0)
     return np.where(known, size << 32 | content, -1)
 

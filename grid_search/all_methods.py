@@ -43,8 +43,11 @@ def make_cells(data, options, caller):
         words = ("--model_type", name, *rows[name], *both)
         found = parse_pretrain(words)
         sources[name] = Cell("pretrain.py", words, found)
-    return [*sources.values(), *(_cell(name, kind, data, rows.get(name, []), options, sources)
-                                 for name, kind in MODEL_TYPES.items() if name in rows or not rows)]
+    cells = [*sources.values(), *(_cell(name, kind, data, rows.get(name, []), options, sources)
+                                  for name, kind in MODEL_TYPES.items() if name in rows or not rows)]
+    for cell in cells:
+        cell.check()
+    return cells
 
 
 def _words(args, names, caller):

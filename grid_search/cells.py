@@ -16,7 +16,7 @@ from conf.methods import MODEL_TYPES
 from records import results
 from records.runs import differences, identity_of
 from training import identity
-from training.command_line import effective, parse_pretrain, parse_train
+from training.command_line import check_start_size, effective, parse_pretrain, parse_train
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {"train.py": parse_train, "pretrain.py": parse_pretrain}
@@ -88,6 +88,11 @@ class Cell:
             return self.source.leads_to(None) if self.source else self._start
         except OSError:
             return None
+
+    def check(self):
+        """Raises: ValueError for what its program would refuse once it knows the weights."""
+        if self._expected:
+            check_start_size(self.args, self._expected.seen(self.args))
 
     @property
     def folder(self):
@@ -185,6 +190,8 @@ def make_cells(lines, extra, pretrain_options, vary=()):
                              "VARY does it for other flags")
     if not cells:
         raise ValueError("no cells: one of the lists is empty")
+    for cell in (*sources.values(), *cells.values()):
+        cell.check()
     return list(cells.values())
 
 

@@ -59,11 +59,21 @@ linear-lr1e-2           linear        --lr 1e-2
 linear-sgd              linear        --optimizer sgd --lr 0.1
 growing                 growing
 growing-temp0.2         growing       --temperature 0.2
+growing-lr1e-3          growing       --lr 1e-3
 growing-linear-96px     growing_linear --image-size 96
 growing-linear-128px    growing_linear --image-size 128
 growing-labels          growing_labels
 tuned-64px              tuned         --image-size 64 --start-size 32
 tuned-96px              tuned         --image-size 96 --start-size 64
+tuned-128px             tuned         --image-size 128 --start-size 64
+short                   short_seeds
+short-lr0.1             short         --lr 0.1
+short-lr0.4             short         --lr 0.4
+short-bs256             short         --lr 0.4 --batch-size 256
+short-bs512             short         --lr 0.8 --batch-size 512
+short-cosine            short         --scheduler cosine
+short-smoothing0        short         --label-smoothing 0
+short-decay1e-3         short         --weight-decay 1e-3
 END
 }
 cell() { # SCRIPT [options]: one, without a list
@@ -115,6 +125,12 @@ tuned() { # on all labels, from growing-labels
         cell supervised_pretrained_finetune --pretrained-model-path "$weights" --epochs 4 --warmup-epochs 1 \
         --scheduler linear --label-smoothing 0.1 "$@"
 }
+# From scratch in few epochs
+short() {
+    OPTIMIZERS=sgd LRS=0.2 BATCH_SIZES=128 RATIOS='' cell supervised --stem 7x7 --image-size 32 \
+        --epochs 6 --warmup-epochs 1 --scheduler linear --label-smoothing 0.1 "$@"
+}
+short_seeds() { SEEDS="0 1 2" short "$@"; }
 linear() {
     local weights; weights=$(base) && RATIOS='' probe supervised_pretrained --pretrained-model-path "$weights" "$@"
 }
@@ -127,5 +143,5 @@ run() { # name, function, options
 }
 export only="$*" pretraining root at
 export -f base cell few probe simclr labels scratch finetune finetune_all linear grown growing growing_linear
-export -f growing_labels tuned run
+export -f growing_labels tuned short short_seeds run
 changes | xargs -P "${JOBS:-1}" -L 1 "$BASH" -c 'run "$@" || exit 1' recipe

@@ -19,18 +19,18 @@ ROOT = Path(__file__).resolve().parents[1]
 GIT_PLACES = "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"  # set in hooks, of another repository
 
 
-def write_config(paths, name, identity, duplicates, args, device, known=None):
+def write_config(paths, name, identity, duplicates, args, device, precision, known=None):
     """Write what a run is made from and what made it as YAML, the same into each of the paths.
 
     Args: identity: records.runs.Identity. duplicates: {"part/part": number of copies, None where
-        that is not known}. args: argparse.Namespace. device: torch.device. known: what such a file
-        says of a run that goes on. It stays; what is no longer so of commit, machine and the like
-        is added to its list `resumed`. Raises: OSError.
+        that is not known}. args: argparse.Namespace. device: torch.device. precision: what --amp
+        came to there. known: what such a file says of a run that goes on. It stays; what is no
+        longer so of commit, machine and the like is added to its list `resumed`. Raises: OSError.
     """
     made_by = {
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
         "commit": _commit(), "machine": machine(device), "threads": torch.get_num_threads(),
-        "processes": distributed.world(), "command": command()}
+        "precision": precision, "processes": distributed.world(), "command": command()}
     if known and "settings" in known:
         parts = parts_of(known)
         changed = {key: value for key, value in made_by.items() if parts[-1].get(key) != value}

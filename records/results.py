@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from records.names import printable
 from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
-from records.setting import Setting, identify, parse_name, planned_epochs, read_config
+from records.setting import Setting, identify, parse_name, planned_epochs, read_config, drawn_images
 
 __all__ = ["parse_name"]  # for who asks for the results of a name
 SHARES = "accuracy", "f1"  # ends of the names of columns that are fractions
@@ -56,7 +56,9 @@ class Result(NamedTuple):
 
     @property
     def seeds(self):
-        """How many seeds of training, or of a pre-training itself."""
+        """How many seeds of training, or of a pre-training itself; 1 where they make no difference."""
+        if self.setting.solved:
+            return 1
         known = {run.seed for run in self.runs} - {None}
         return len(known) + sum(run.seed is None for run in self.runs)
 
@@ -71,7 +73,8 @@ class Result(NamedTuple):
         for run, row in zip(self.runs, self.chosen):
             if seeds is None or run.seed in seeds:
                 groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
-        return measure_of([values for values in groups.values() if values])
+        found = [values for values in groups.values() if values]
+        return measure_of([values[:1] for values in found] if self.setting.solved else found)
 
 
 def parse_row(header, line, columns):
@@ -145,7 +148,7 @@ def read_runs(folder, name_filter="*"):
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
-        first = places.setdefault((setting, seed, behind), path)
+        first = places.setdefault((setting, seed, behind, drawn_images(config)), path)
         if first != path and seed is not None:
             print(f"skipped {printable(path)}: the same run as {printable(first.name)}",
                   file=sys.stderr)
@@ -204,7 +207,22 @@ def read_results(folder, name_filter="*"):
     by_setting = {}
     for run in read_runs(folder, name_filter):
         by_setting.setdefault(run.setting, []).append(run)
-    return list(map(summarise, by_setting, by_setting.values()))
+    groups = [part for runs in by_setting.values() for part in _of_one_sample(runs)]
+    return [summarise(runs[0].setting, runs) for runs in groups]
+
+
+def _of_one_sample(runs):
+    """The runs of a Setting, apart where one seed of pre-training has drawn different images: from
+    other ones, of which a share is named by its labels alone."""
+    drawn = [drawn_images(run.config) for run in runs]
+    if len(set(drawn)) == len({found and found[0] for found in drawn}):
+        return [runs]
+    groups = {}
+    for run, found in zip(runs, drawn):
+        more = (("seen images", found[1] if found else "not known"),)
+        setting = run.setting._replace(more=tuple(sorted(run.setting.more + more)))
+        groups.setdefault(setting, []).append(run._replace(setting=setting))
+    return list(groups.values())
 
 
 def written(rows, name):

@@ -20,6 +20,7 @@ CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
 VALUE_SIGNS = 40  # of a setting in a table; of a longer one the ends and a digest
 LIST_LENGTH = 16  # of a list that is a setting
 DEEPEST = 8  # pre-trainings behind a run
+DIGEST_SIGNS = 8  # of a digest, at least, where one stands for it
 
 FIELDS = "data", "label_ratio", "model_type", "optimizer", "lr", "batch_size", "sample_ratio"
 FIELDS_BEHIND = "data", "sample_ratio"  # of the pre-training
@@ -53,6 +54,13 @@ class Setting(NamedTuple):
     def told(self, name):
         """A text of `more`, or None."""
         return dict(self.more).get(name)
+
+    @property
+    def solved(self):
+        """Whether its trainings on the same weights are one network, whatever their seeds: a convex
+        problem of all labels and features without chance."""
+        return (self.optimizer == "lbfgs" and self.labels == 1 and self.told("weights") is not None
+                and self.told("feature_views") in (None, "0"))
 
 
 def parse_name(stem):
@@ -178,7 +186,7 @@ def full_setting(config, pretraining):
     behind, ratio, source = weights_told(config)
     if pretraining:
         ratio, source = said.get("sample_ratio"), None
-    more = {"record": "full", **others(said), **digests(config), **behind}
+    more = {"record": "full", **others(said), **precision(config), **digests(config), **behind}
     return Setting(pretraining, text(said["data"]), float(said.get("label_ratio", 1)),
                    text(said["model_type"]), text(said["optimizer"]),
                    said.get("lr") and float(said["lr"]), said.get("batch_size"), ratio and float(ratio), source,
@@ -189,6 +197,15 @@ def others(said, prefix="", known=FIELDS):
     """{name: text} of settings that are neither seeds nor fields of a Setting."""
     return {prefix + text(name): text(value) for name, value in said.items()
             if name not in (*known, "seed")}
+
+
+def precision(config):
+    """{"amp": what `auto` came to, on each of the machines that a run had}, {} where it was not left
+    to these, or is not written down."""
+    if table(config, "settings").get("amp") != "auto":
+        return {}
+    found = dict.fromkeys(text(part["precision"]) for part in parts_of(config) if "precision" in part)
+    return {"amp": ", then ".join(found)} if found else {}
 
 
 def digests(run, prefix=""):
@@ -235,6 +252,14 @@ def pretraining_of(config):
             break
         found.append(text(table(run, "settings").get("seed")))
     return (*found, text(table(config, "weights").get("digest"))) if found else None
+
+
+def drawn_images(config):
+    """(Seed, digest of its images) of the pre-training that a run is or starts from, as texts; None
+    where its YAML file does not tell them."""
+    run = config if "pretrain" in table(config, "data") else table(table(config, "weights"), "run")
+    digest = table(run, "data").get("pretrain")
+    return digest and (text(table(run, "settings").get("seed")), text(digest))
 
 
 def identify(stem, config):

@@ -1,6 +1,5 @@
 """Find a ResNet in anybody's file of weights, and account for every tensor beside it."""
 
-import contextlib
 import re
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import torch
 from conf import global_settings as settings
 from records.dialects import torchvision_names
 from records.names import printable
+from records.stated import check_said_arch, stated_input
 from supervised.resnet import ARCHS, resnet
 
 # A ResNet's parts by the names that a file gives them, "" being the network itself: torchvision's,
@@ -47,7 +47,8 @@ def find_backbone(state, origin):
     anything else is an error.
 
     Args: state: dict, as from checkpoint.read. origin: its name for messages. Returns: Found.
-    Raises: ValueError for none or several of them, weights that are not finite, unknown tensors.
+    Raises: ValueError for none or several of them, weights that are not finite, unknown tensors,
+        and a network that computes something else with a ResNet's tensors.
     """
     groups = list(_groups_of_tensors(state))
     places = [_Place(where, tensors, *place) for where, tensors in groups
@@ -63,7 +64,9 @@ def find_backbone(state, origin):
               and _same(_body(other), body)]
     left_out = _account(place, copies, origin)
     arch, stem = _match(body, origin), _stem(body)
-    stated = _stated_input(state, place.tensors, origin)
+    check_said_arch(state, origin)
+    _check_steps(place, stem, origin)
+    stated = stated_input(state, place.tensors, origin)
     trained_as = stated or {
         "mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
         # a 3x3 stem is made for small images: those of the task
@@ -231,6 +234,15 @@ def _match(body, origin):
     return arch
 
 
+def _check_steps(place, stem, origin):
+    """Raises: ValueError for an nn.Sequential in which between bn1 and layer1 stands one module where
+    a ResNet with this stem has two, ReLU and max-pool; with none there they are functions."""
+    if stem == "7x7" and place.spelling.get("3") == "layer1":
+        raise ValueError(f"{origin}: an nn.Sequential ({printable(place.where + place.prefix)}0, ...) "
+                         "without the max-pool, or ReLU, that follows a 7x7 convolution in a ResNet; "
+                         "its features would be others here; take weights of a whole one")
+
+
 def _check_plain(body, origin):
     """Raises: ValueError for tensors that have no values, or not one at each place."""
     for name, value in body.items():
@@ -254,36 +266,6 @@ def _check_features(model, origin):
 
 def _stem(body):
     return "3x3" if body["conv1.weight"].shape[2:] == (3, 3) else "7x7"
-
-
-def _stated_input(state, tensors, origin):
-    """What a file says of its input, None where it says nothing.
-
-    The well-known SimCLR code feeds pixels in [0, 1] as they are. Only its files hold an `arch`
-    beside a backbone whose fc is Linear-ReLU-Linear.
-    """
-    if "trained_as" in state:
-        found = state["trained_as"]
-        with contextlib.suppress(TypeError, KeyError, ValueError):
-            if _says_its_input(found):
-                return found
-        raise ValueError(f"{origin}: its trained_as does not say what input it expects; make it "
-                         "again")
-    head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
-    if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
-        return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
-    return None
-
-
-def _says_its_input(found):
-    """Whether trained_as has what a command line would take. Raises as for any dict."""
-    (low, high), size, ratio = settings.IMAGE_SIZES, found["image_size"], found.get("sample_ratio")
-    numbers = [*found["mean"], *found["std"]]
-    return (len(found["mean"]) == len(found["std"]) == 3
-            and all(type(number) in (int, float) for number in (*numbers, ratio or 1))
-            and max(map(abs, numbers)) <= settings.MOST_INPUT and 0 < (ratio or 1) <= 1
-            and min(found["std"]) >= settings.LEAST_STD
-            and (size is None or type(size) is int and low <= size <= high))
 
 
 def _words(name):

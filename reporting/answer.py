@@ -30,20 +30,14 @@ def answer_parts(results):
         parts.append(HOW)
     for comparison in found:
         if comparison.pairs:
-            parts += [f"### Pair by pair: {task_name(comparison)}", pairs_table(comparison),
+            parts += [f"### Pair by pair: {plain(comparison.task.title)}", pairs_table(comparison),
                       methods_table(comparison)]
     return parts
 
 
-def task_name(comparison):
-    """`cifar100, label ratio 0.1`."""
-    labels = f", label ratio {comparison.labels:.15g}" * (comparison.labels != 1)
-    return f"{plain(comparison.data)}{labels}"
-
-
 def words(comparison):
-    """The paragraphs of one dataset and label ratio."""
-    title, left_out = f"**{task_name(comparison)}.**", " ".join(_left_out(comparison))
+    """The paragraphs of one Task."""
+    title, left_out = f"**{plain(comparison.task.title)}.**", " ".join(_left_out(comparison))
     if comparison.pairs:
         first = comparison.pairs[0].one
         parts = [f"{title} {_best(comparison, first)}", *_against_scratch(comparison),
@@ -140,7 +134,13 @@ def _cost(method):
 def _limits(comparison):
     """What these comparisons do not say, in sentences."""
     able, told = [method for method in comparison.methods if method.sample], []
-    single = [method for method in able if len(method.sample.shares) == 1]
+    solved = [method for method in able if len(method.sample.shares) == 1 < method.sample.trainings]
+    if solved:
+        told.append(f"The trainings of {_listed(map(_name, solved))} are one network: with all labels the "
+                    "solver ends at the same classifier for every seed. What is said of it holds for this "
+                    "very pre-training on other images; another seed of that (pretrain.py --seed) may turn "
+                    "it round.")
+    single = [method for method in able if method.sample.trainings == 1]
     if single:
         which = "each method" if len(single) == len(able) else _listed(map(_name, single))
         told.append(f"There is only one training of {which}: what is said of it holds for these very "
@@ -169,9 +169,6 @@ def _left_out(comparison):
     told = [f"Left out: {_listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
             for lack, methods in reasons.items()]
     told += [f'Left out: "{plain(method_name(results))}" ({why}).' for results, why in comparison.absent]
-    if len({method.images for method in comparison.methods if method.sample}) > 1:
-        told.append("Not all methods have the same test images, as they were stored: only those that "
-                    "do are compared with each other.")
     return told
 
 

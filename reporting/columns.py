@@ -1,9 +1,8 @@
 """Which columns a table of results needs: what sets its rows apart, and what they share."""
 
-from records.setting import BEHIND, text
+from records.setting import BEHIND, DIGEST_SIGNS, text
 from reporting.style import ratio_text
 
-DIGITS = 8  # of a digest, at least
 DIGESTS = ("images", "weights digest")  # ends of names of settings that are digests
 HEADINGS = {"lr": "learning rate", "sample_ratio": "pre-training sample ratio",
             "images": "images (digest)", "test images": "test images (digest)",
@@ -92,7 +91,7 @@ def _texts(name, rows):
     """The cells of a column; digests as short as still tells them apart."""
     texts = [row.get(name, "-") for row in rows]
     if name.endswith(DIGESTS):
-        length = next((length for length in range(DIGITS, 64) if len(
+        length = next((length for length in range(DIGEST_SIGNS, 64) if len(
             {text[:length] for text in texts}) == len(set(texts))), None)
         return [text[:length] for text in texts]
     return texts

@@ -9,21 +9,21 @@ from records.predictions import Unfit, read_correct
 from records.results import Result, best_of, none_best, written
 from records.runs import identity_of
 from records.setting import DEEPEST, table
+from reporting import style
 from reporting.paired import Difference, Sample, Worth, difference, holm, sample_of, worth
 from reporting.style import bests, methods
+from reporting.tasks import Task, by_task
 
 ALPHA = 0.05  # of the corrected p
 SCRATCH = next(name for name, kind in MODEL_TYPES.items() if not kind.pretraining and not kind.frozen)
 
 
 class Method(NamedTuple):
-    """A method at its best setting. sample: None for one that takes no part, lack says why. images:
-    what tells its test images from others. minutes: of the epochs of one run, a mean; pretraining_minutes: of
+    """A method at its best setting. sample: None for one that takes no part, lack says why. minutes: of the epochs of one run, a mean; pretraining_minutes: of
     all pre-trainings behind it, 0 for none, None where that is not recorded. worth: in labels
     against from scratch; None where that has no two label ratios on the same images."""
     result: Result
     sample: Optional[Sample]
-    images: str
     lack: str
     minutes: float
     pretraining_minutes: Optional[float]
@@ -49,28 +49,25 @@ class Pair(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """All that was compared on one dataset at one label ratio. methods: best test accuracy first,
+    """All that was compared in one Task. methods: best test accuracy first,
     those that take no part last; pairs: in their order. absent: (Results of a method none of which
     is the best, why) each."""
-    data: str
-    labels: float
+    task: Task
     methods: list
     pairs: list
     absent: list
 
 
 def compare(results):
-    """A Comparison for each dataset and label ratio, all labels first. Args: results: of trainings and, where their
+    """A Comparison for each Task, all labels first. Args: results: of trainings and, where their
     minutes shall count, of pre-trainings."""
-    tasks, seconds = {}, pretraining_seconds(results)
-    for result in results:
-        if not result.setting.pretraining:
-            tasks.setdefault((result.setting.data, result.setting.labels), []).append(result)
-    found = {task: [method_of(best, seconds) for best in bests(group)]
-             for task, group in sorted(tasks.items(), key=lambda item: (item[0][0], -item[0][1]))}
+    tasks, seconds = by_task(results), pretraining_seconds(results)
+    found = {task: [method_of(best, seconds) for best in bests(tasks[task])]
+             for task in sorted(tasks, key=lambda task: (task.data, -task.labels, task.images))}
     absent = {task: [(results, none_best(results)) for results in methods(group).values() if not best_of(results)]
               for task, group in tasks.items()}
-    return [_comparison(*task, compared, _curves(found, task[0]), absent[task]) for task, compared in found.items()]
+    curves = _curves(found)
+    return [_comparison(task, compared, curves, absent[task]) for task, compared in found.items()]
 
 
 def method_of(result, seconds):
@@ -79,14 +76,14 @@ def method_of(result, seconds):
     before = [_before(run.config, seconds) for run in result.runs]
     before = None if None in before else statistics.fmean(before) / 60
     try:
-        parts = [read_correct(run.csv, run.config, row and row["test_accuracy"])
-                 for run, row in zip(result.runs, result.chosen)]
-        images, = {digest for _, digest in parts}
-    except (Unfit, ValueError) as error:
-        lack = str(error) if isinstance(error, Unfit) else "its runs have different test images"
-        return Method(result, None, "", lack, minutes, before)
-    sample = sample_of([correct for correct, _ in parts], [run.behind for run in result.runs])
-    return Method(result, sample, images, "", minutes, before)
+        correct = [read_correct(run.csv, run.config, row and row["test_accuracy"])
+                   for run, row in zip(result.runs, result.chosen)]
+    except Unfit as error:
+        return Method(result, None, str(error), minutes, before)
+    behind = [run.behind for run in result.runs]
+    apart = len(set(behind)) == 1 and not result.setting.solved
+    sample = sample_of(correct, range(len(correct)) if apart else behind)
+    return Method(result, sample, "", minutes, before)
 
 
 def pretraining_seconds(results):
@@ -120,32 +117,36 @@ def _digest(record):
         return None
 
 
-def _curves(found, data):
-    """{what tells test images apart: {label ratio: Sample of from scratch}} of a dataset; of two
-    stems the one that is better on validation there."""
+def _curves(found):
+    """{(dataset, images of Task): [{label ratio: Method}]} of from scratch, a dict for each kind of it
+    (stem): along a curve nothing but the labels may change."""
     curves = {}
-    for (name, labels), compared in found.items():
+    for task, compared in found.items():
         for method in compared:
-            if name == data and method.model_type == SCRATCH and method.sample:
-                at = curves.setdefault(method.images, {})
-                at[labels] = max(at.get(labels, method), method,
-                                 key=lambda each: each.result.val.mean or 0)
-    return {images: {labels: method.sample for labels, method in at.items()}
-            for images, at in curves.items()}
+            if method.model_type == SCRATCH and method.sample:
+                kinds = curves.setdefault((task.data, task.images), {})
+                kinds.setdefault(style.method_of(method.result), {})[task.labels] = method
+    return {images: list(kinds.values()) for images, kinds in curves.items()}
 
 
-def _comparison(data, labels, compared, curves, absent):
-    compared = [_with_worth(method, labels, curves) for method in compared]
+def _comparison(task, compared, curves, absent):
+    compared = [_with_worth(method, task, curves) for method in compared]
     compared.sort(key=lambda method: -method.sample.accuracy if method.sample else 1)
     found = [(one, other, difference(one.sample, other.sample))
              for place, one in enumerate(compared) for other in compared[place + 1:]
-             if one.sample and other.sample and one.images == other.images]
+             if one.sample and other.sample]
     corrected = holm([each.p for *_, each in found])
-    return Comparison(data, labels, compared, [Pair(*pair, p) for pair, p in zip(found, corrected)], absent)
+    return Comparison(task, compared, [Pair(*pair, p) for pair, p in zip(found, corrected)], absent)
 
 
-def _with_worth(method, labels, curves):
-    curve = curves.get(method.images, {})
-    if method.sample is None or method.model_type == SCRATCH or len(curve) < 2:
+def _with_worth(method, task, curves):
+    """With what it is worth against the kind of from scratch that is best on validation with as many
+    labels, of those that were trained with other numbers of labels, too."""
+    able = [curve for curve in curves.get((task.data, task.images), []) if len(curve) > 1]
+    here = [curve for curve in able if task.labels in curve] or able
+    if method.sample is None or method.model_type == SCRATCH or not here:
         return method
-    return method._replace(worth=worth(method.sample, labels, curve))
+    curve = max(here, key=lambda curve: curve[min(curve, key=lambda ratio: abs(ratio - task.labels))]
+                .result.val.mean or 0)
+    samples = {labels: scratch.sample for labels, scratch in curve.items()}
+    return method._replace(worth=worth(method.sample, task.labels, samples))

@@ -31,7 +31,8 @@ class Sample(NamedTuple):
 
     shares: float (U, N) in [0, 1]: of each of U units, drawn independently, the share of its
         networks that recognised each of N images. A unit is a pre-training with all its trainings
-        where there are several, else a training. trainings: how many networks in all.
+        where there are several, or where these are solved, else a training. trainings: how many
+        networks in all.
     """
     shares: np.ndarray
     trainings: int
@@ -66,14 +67,13 @@ class Worth(NamedTuple):
     most: float
 
 
-def sample_of(correct, behind):
-    """The Sample of a method. Args: correct: bool (N,) of each network; behind: of each, what tells
-    its pre-training from others, None for none."""
+def sample_of(correct, units):
+    """The Sample of a method. Args: correct: bool (N,) of each network; units: of each, what tells
+    the unit that it belongs to from others."""
     groups = {}
-    for found, key in zip(correct, behind):
+    for found, key in zip(correct, units):
         groups.setdefault(key, []).append(found)
-    rows = list(groups.values()) if len(groups) > 1 else [[found] for found in correct]
-    return Sample(np.stack([np.mean(row, axis=0) for row in rows]), len(correct))
+    return Sample(np.stack([np.mean(row, axis=0) for row in groups.values()]), len(correct))
 
 
 def difference(one, other):

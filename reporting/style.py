@@ -4,7 +4,7 @@ from conf.global_settings import PRETRAINING_DATA
 from conf.methods import MODEL_TYPES, Look
 from records.names import short
 from records.results import best_of
-from records.setting import BEHIND
+from records.setting import BEHIND, DIGEST_SIGNS
 
 LOOKS = {name: kind.look for name, kind in MODEL_TYPES.items()}
 STYLE = {"font.size": 8, "axes.titlesize": 8, "figure.titlesize": 9, "axes.spines.top": False,
@@ -69,11 +69,20 @@ def other_stem(setting):
     return "7x7" if free_stem(setting) == "7x7" else ""
 
 
+def other_weights(setting):
+    """Whose weights a method starts from, in a word or two, where it is not the usual pre-training of
+    the suite: another way to pre-train, or a file; "" else."""
+    kind, told = MODEL_TYPES.get(setting.model_type), setting.told(f"{BEHIND}model_type")
+    if setting.told("weights") == "file":
+        return f"weights {(setting.told('weights digest') or '')[:DIGEST_SIGNS]}"
+    return told if told and kind and told != kind.pretraining else ""
+
+
 def method_of(result):
     """What sets methods apart: (model type, from ImageNet weights, other dataset or "", as of
-    `behind`, as of `other_stem`)."""
+    `behind`, as of `other_stem`, as of `other_weights`)."""
     return (result.setting.model_type, from_imagenet(result), other_source(result.setting),
-            behind(result), other_stem(result.setting))
+            behind(result), other_stem(result.setting), other_weights(result.setting))
 
 
 def methods(results):
@@ -92,13 +101,14 @@ def bests(results):
 
 def label_of(results):
     """The label of one method's results, in three lines."""
-    _, weights, source, before, stem = method_of(results[0])
+    _, weights, source, before, stem, whose = method_of(results[0])
     look = look_of(results[0].setting.model_type)
     label = look.imagenet if weights else look.label
     if stem:
         first, *rest = label.split(",", 1)
         label = ",".join([first, f"\n{stem} stem", *rest])
-    more = f" on {short(source, NAME_SIGNS)}" * bool(source) + f" from {before}" * bool(before)
+    more = (f" ({short(whose, NAME_SIGNS)})" * bool(whose)
+            + f" on {short(source, NAME_SIGNS)}" * bool(source) + f" from {before}" * bool(before))
     return label.replace("pre-training", f"pre-training{more}")
 
 

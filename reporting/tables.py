@@ -15,9 +15,11 @@ SELECTION = ("The test accuracy is that of the epoch with the best validation ac
              "set. Accuracies are fractions; ± is the sample standard deviation over seeds of "
              "training, pooled within pre-trainings. Where there are several pre-trainings that "
              "differ in their seed, a mean is that of their means, whose sample standard deviation "
-             "has a column of its own.")
+             "has a column of its own. A linear classifier that is solved (lbfgs) on all labels is "
+             "the same for every seed, and counts once for each pre-training.")
 CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
-              "the number of seeds in brackets; * marks unfinished training.")
+              "the number of seeds in brackets, or of pre-trainings x seeds (of trainings on "
+              "pre-trainings, where not all have as many); * marks unfinished training.")
 COPIES = {"train/val": ("validation", "labelled training"),
           "train/test": ("test", "labelled training"),
           "pretraining/val": ("validation", "pre-training"),
@@ -211,7 +213,10 @@ def best_cell(results):
     if best is None:
         lost = results and all(result.status.startswith("diverged") for result in results)
         return "diverged" if lost else "not chosen" if results else "-"
-    seeds = f"{best.pretrainings} x " * (best.pretrainings > 1) + f"{best.seeds}"
+    seeds, before, runs = best.seeds, best.pretrainings, len(best.runs)
+    runs = before if best.setting.solved else runs
+    if before > 1:
+        seeds = f"{before} x {seeds}" if runs == before * seeds else f"{runs} on {before}"
     return f"{mean_std_text(best.test)} ({seeds})" + "*" * is_partial(best)
 
 

@@ -30,7 +30,7 @@ def commit_of(folder, monkeypatch, tmp_path, **variables):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     path = tmp_path / "config.yml"
-    provenance.write_config([path], "", Identity({}, {}), {}, Namespace(), torch.device("cpu"))
+    provenance.write_config([path], "", Identity({}, {}), {}, Namespace(), torch.device("cpu"), "off")
     return yaml.safe_load(path.read_text(encoding="utf-8"))["commit"]
 
 

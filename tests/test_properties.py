@@ -56,7 +56,7 @@ def test_a_configuration_comes_back(tmp_path, values, folder):
     path = tmp_path / "config.yml"
     made_from = runs.Identity(values, {"train": "a"})
     args = argparse.Namespace(**values, data_dir=Path(folder))
-    provenance.write_config([path], "name", made_from, {}, args, torch.device("cpu"))
+    provenance.write_config([path], "name", made_from, {}, args, torch.device("cpu"), "off")
     found = yaml.safe_load(path.read_text())
     assert found["settings"] == values and found["flags"] == {**values, "data_dir": str(Path(folder))}
     assert runs.differences(runs.identity_of(found), made_from) == []

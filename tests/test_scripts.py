@@ -10,6 +10,7 @@ import pytest
 
 from conf.methods import MODEL_TYPES
 from grid_search.all_methods import make_cells
+from grid_search.cells import make_cells as grid_cells
 from reporting.best import BEST, read_best
 from tests.common import BASH, ROOT, environment, make_venv
 from training.command_line import parse_pretrain, parse_train
@@ -96,6 +97,15 @@ def test_run_sh_runs_what_best_yaml_has_and_everything_where_it_has_nothing(monk
         rows = read_best(BEST).get(data, {})
         found = [cell.args.model_type for cell in make_cells(data, [], Path.cwd()) if not cell.pretraining]
         assert found == [name for name in MODEL_TYPES if name in rows or not rows], data
+
+
+@pytest.mark.parametrize("make", [
+    lambda: make_cells("cifar100", ["--image-size", "8"], Path.cwd()),  # conf/best.yaml begins with more
+    lambda: grid_cells(["- --model-type Supervised"], ["--image-size", "8", "--start-size", "16"], [])])
+def test_a_size_to_begin_with_that_does_not_fit_is_refused_before_anything_runs(make, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    with pytest.raises(ValueError, match="--start-size 16 is more than the 8 px"):
+        make()
 
 
 def test_run_sh_knows_the_home_folder(tmp_path):

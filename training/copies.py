@@ -1,16 +1,18 @@
 """Exact copies of pictures between what a network has learned from and what it is judged by."""
 
-from data.duplicates import copies, from_state, merged, seen, to_state
+from data.duplicates import count_copies, from_state, merged, seen, to_state
 from records.setting import DEEPEST, table
 
 
 def count_duplicates(args, images, weights):
     """Count the pictures to choose and to test on that are among those to train on, or among those
-    that the weights were made from. Prints a line for each pair of parts that has some.
+    that the weights were made from. Prints a line for each pair of parts that has some, and one where
+    they cannot be compared.
 
     Args: images: training.images.Labelled. weights: supervised_pretrained.start.Weights.
     Returns: (what the network will have learned from, for its checkpoint; {"part/part": number of
-        copies, None where it is not known which images the weights were made from}).
+        copies, None where it is not known which images the weights were made from, or where none is
+        found and not all can be compared}).
     Raises: ValueError for more than --max-duplicates. Without it any number passes, but none
         between parts of one dataset that this suite has split itself: what a training holds out of
         the images that a pre-training has seen, and of own images that a CSV splits the test, too.
@@ -19,15 +21,20 @@ def count_duplicates(args, images, weights):
     parts = {"val": (train, train.rows[positions["val"]]), "test": (test, test.rows)}
     own = seen(train, train.rows[positions["train"]])
     known = from_state(weights.seen)
-    found = {f"train/{part}": int(copies(*where, own).sum()) for part, where in parts.items()}
+    found = {f"train/{part}": count_copies(*where, own) for part, where in parts.items()}
     if weights.found:
         found.update({f"pretraining/{part}": None if known is None else
-                      int(copies(*where, known).sum()) for part, where in parts.items()})
+                      count_copies(*where, known) for part, where in parts.items()})
     for pair, number in found.items():
         if number:
             one, other = pair.split("/")
             print(f"duplicates: {number} of {len(parts[other][1])} images of {NAMES[other]} are "
                   f"exact copies of {NAMES[one]} images", flush=True)
+    unknown = [NAMES[part] for part in parts if known and found[f"pretraining/{part}"] is None]
+    if unknown:
+        print(f"duplicates: whether images of {' and '.join(unknown)} are among the pre-training "
+              "images is not known: they are stored at other sizes, and not all of their files are "
+              "known", flush=True)
     _refuse(args, found, weights, train.val is not None)
     return learned_from(own, weights), found
 

@@ -43,7 +43,8 @@ def open_labelled(args, image_size):
     """Open the labelled images, and hold out those to choose on.
 
     Args: image_size: px a side that the network sees. Returns: Labelled.
-    Raises: as data.datasets.load_split; ValueError for images without labels.
+    Raises: as data.datasets.load_split; ValueError for images without labels, or classes that are
+        others to test on.
     """
     options, size = _options(args), stored_size(args.data, image_size)
     _say_unlisted(args)
@@ -52,6 +53,10 @@ def open_labelled(args, image_size):
         raise ValueError(f"--data {args.data} has no labels: <class> folders are needed in "
                          f"{args.data_dir}/train")
     test = load_split(args.data, "test", args.data_dir, size, **options)
+    if tuple(train.classes) != tuple(test.classes):  # a label would be another class there
+        raise ValueError(f"{printable(args.data_dir)}: the test images have other classes than the "
+                         f"training images: {_some(test.classes)} and {_some(train.classes)}; they "
+                         "must have the same ones")
     labels = train.labels[train.rows]
     if train.val is None:
         kept, held_out = hold_out(train.labels, args.val_ratio, args.val_seed, train.checksums,
@@ -67,10 +72,13 @@ def say_unchosen(classes, labels):
     """Name the classes that validation has no image of. Args: labels: of its images."""
     lacking = [name for k, name in enumerate(classes) if k not in labels]
     if lacking:
-        names = ", ".join(map(printable, lacking[:CLASSES_NAMED]))
-        names += ", ..." if len(lacking) > CLASSES_NAMED else ""
         print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
-              f"too few to hold one out: {names}", flush=True)
+              f"too few to hold one out: {_some(lacking)}", flush=True)
+
+
+def _some(classes):
+    names = ", ".join(map(printable, classes[:CLASSES_NAMED]))
+    return names + (", ..." if len(classes) > CLASSES_NAMED else "")
 
 
 def open_pretraining(args):

@@ -85,7 +85,7 @@ class Run:
         if self._first and not place.restarted:
             known = results.read_config(place.configs[0]) if place.state else None
             provenance.write_config(place.configs, place.name, place.identity, job.duplicates, args,
-                                    self.device, known)
+                                    self.device, utils.choose_amp(args.amp, self.device), known)
         self.log = self.board = distributed.Nothing()
         if self._first:
             self.log = CsvLog(place.csv, job.columns, self.row)

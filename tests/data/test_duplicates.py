@@ -9,7 +9,9 @@ from PIL import Image
 
 from data import store_files
 from data.datasets import Split, load_split
-from data.duplicates import copies, from_state, merged, seen, to_state
+from data.duplicates import copies, count_copies, from_state, merged, seen, to_state
+from data.sources import ArraySource
+from data.store import open_store
 
 
 def noise(path, seed):
@@ -41,6 +43,19 @@ def test_files_have_a_fingerprint_whatever_their_stored_size(folders):
     sizes = [path.stat().st_size for path in sorted((folders / "one/train/a").iterdir())]
     assert (large.contents >> 32).tolist() == sizes and len(set(large.contents.tolist())) == 5
     assert not set(small.checksums.tolist()) & set(large.checksums.tolist())
+
+
+def test_pictures_that_come_as_arrays_are_known_at_any_size(tmp_path):
+    """torchvision's CIFAR-100, pre-trained on at 64 px: what is held out of 32 px is among it."""
+    images = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), dtype=np.uint8)
+    found = {}
+    for size, some in ((12, images[:3]), (24, images[1:])):
+        store = open_store(tmp_path / str(size), lambda some=some: ArraySource(some, [0] * len(some), ["a"]), size)
+        found[size] = Split(store.images, store.labels, store.classes, np.arange(len(some)), store.checksums,
+                            store.contents)
+    known = seen(found[24], found[24].rows)
+    assert copies(found[12], found[12].rows, known).tolist() == [False, True, True]
+    assert count_copies(found[12], found[12].rows[:1], known) == 0, "known not to be one"
 
 
 def test_copies_by_file_and_by_pixels(folders):
@@ -93,6 +108,33 @@ def test_a_checkpoint_keeps_it(folders, tmp_path):
     found = from_state(torch.load(tmp_path / "x.pth", weights_only=True)["seen"])
     assert sorted(found["pixels"]) == [6, 12] and np.array_equal(found["files"], known["files"])
     assert all(np.array_equal(found["pixels"][size], known["pixels"][size]) for size in (6, 12))
+
+
+def without_files(split):
+    return split._replace(contents=np.full(len(split.contents), -1))
+
+
+def test_where_pictures_cannot_be_compared_their_number_is_not_known(folders):
+    """By pixels at one size, else by files, of which all are needed on both sides; a checkpoint keeps that."""
+    small, one, two = opened(folders / "one", 6), opened(folders / "one"), opened(folders / "two")
+    few = two.rows[[0, 3, 4]]  # copies of nothing
+    for known, judged, expected in (
+            (seen(small, small.rows), two, 0), (seen(one, one.rows), without_files(two), 0),
+            (seen(small, small.rows), without_files(two), None), (seen(without_files(small), small.rows), two, None),
+            (merged(seen(one, one.rows), seen(without_files(small), small.rows)), two, None),
+            (merged(seen(one, one.rows), seen(without_files(one), one.rows)), two, 0)):
+        for found in (known, from_state(to_state(known))):
+            assert count_copies(judged, few, found) == expected
+            assert count_copies(judged, few[:0], found) == 0
+    assert count_copies(two, two.rows, merged(seen(one, one.rows), seen(without_files(small), small.rows))) == 2
+
+
+def test_an_older_checkpoint_tells_by_numbers_whether_all_files_are_known(folders):
+    one, two = opened(folders / "one", 6), opened(folders / "two")
+    for split, expected in ((one, 0), (without_files(one), None)):
+        state = to_state(seen(split, split.rows))
+        del state["whole"]
+        assert count_copies(two, two.rows[[0, 3, 4]], from_state(state)) == expected
 
 
 LONG = torch.arange(3)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from data.imagenet_tar import TarSource
+from data.listing import UNKNOWN
 from data.sources import FolderSource, decode
+from data.store import open_store
 from tests.data.made import picture, write
 
 
@@ -36,6 +38,31 @@ def test_tar_of_tars_equals_the_folder(classes_folder, tmp_path):
         for i in range(9):
             np.testing.assert_array_equal(decode(source, i, 16), decode(folder, i, 16))
     assert tar.name(0) == f"{tmp_path / 'train.tar'}:ape/0.png"
+
+
+def test_a_store_of_the_tar_knows_the_files_of_the_folder(classes_folder, tmp_path):
+    """Whatever size they are stored at, and after the tar has changed, too."""
+    def opened(name, size, make_source, **options):
+        return open_store(tmp_path / name, make_source, size, workers=1, say=lambda line: None, **options)
+
+    path, folder = tmp_path / "train.tar", opened("folder", 16, lambda: FolderSource.labelled(classes_folder))
+    assert len(set(folder.contents.tolist())) > 1 and (folder.contents > 0).all()
+    for pixels in (None, picture(seed=7), None):
+        if pixels is not None:
+            write(classes_folder / "ape" / "00.png", pixels)
+        make_tar(classes_folder, path)
+        tar = opened("tar", 8, lambda: TarSource(path), watched=[path])
+        folder = opened("folder", 16, lambda: FolderSource.labelled(classes_folder))
+        np.testing.assert_array_equal(tar.contents, folder.contents)
+        for row, image in enumerate(tar.images):
+            np.testing.assert_array_equal(image, decode(FolderSource.labelled(classes_folder), row, 8))
+
+
+def test_what_cannot_be_read_in_the_tar_has_no_known_content(classes_folder, tmp_path):
+    tar = TarSource(make_tar(classes_folder, tmp_path / "train.tar"))
+    assert tar.labels is not None
+    tar.path.unlink()
+    assert tar.content(0) == UNKNOWN
 
 
 def test_tar_listing_is_kept_until_the_tar_changes(classes_folder, tmp_path, monkeypatch):

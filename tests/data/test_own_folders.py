@@ -7,6 +7,7 @@ from PIL import Image
 
 import pretrain
 from data.datasets import load_split
+from data.split_file import read_split
 from utils import run as run_program
 
 
@@ -66,3 +67,38 @@ def test_a_pile_that_holds_stores_and_results(classes):
         Image.new("RGB", (8, 8)).save(pile / place)
     assert len(load_split("folder", "pretrain", pile, 8).rows) == 40
     assert len(load_split("folder", "pretrain", pile, 9, store_dir=pile).rows) == 40
+
+
+def test_blanks_around_a_class_are_no_part_of_its_label(classes):
+    """The part that draws the split and those that read it number the classes alike."""
+    root = (classes / "train").rename(classes.parent / "own")
+    (root / "class3").rename(root / " class3 ")
+    found = [load_split("folder", part, root, 8) for part in ("train", "test", "train")]
+    assert [split.classes for split in found] == [("class0", "class1", "class2", "class3")] * 3
+    assert [split.labels.tolist() for split in found] == [found[0].labels.tolist()] * 3
+    assert set(read_split(root / "store/split.csv", root).labels) == set(found[0].classes)
+
+
+@pytest.mark.parametrize("name, said", [("class0 ", "is that of 'class0', too"), ("  ", "is empty")])
+def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
+    root = (classes / "train").rename(classes.parent / "own")
+    (root / "class3").rename(root / name)
+    with pytest.raises(ValueError, match=f"own: the name of the class folder '{name}', without .*{said}; rename it$"):
+        load_split("folder", "train", root, 8)
+    assert not (root / "store").exists()
+
+
+@pytest.mark.parametrize("title, values, refused", [
+    ("split", "train test", True), ("Set", "TRAIN Validation Test", True), ("fold", "train", True),
+    ("subset", "train  test", True), ("fold", "1 2 3", False), ("split", "train test dev", False)])
+def test_parts_under_another_name_are_not_ignored(classes, title, values, refused):
+    """Else a new split would train on what its author tests on."""
+    files, values = sorted((classes / "train").rglob("*.png")), values.split(" ")
+    lines = [f"{path},{path.parent.name},{values[k % len(values)]}" for k, path in enumerate(files)]
+    given = classes / "mine.csv"
+    given.write_text("\n".join([f"file,label,{title}", *lines]))
+    if refused:
+        with pytest.raises(ValueError, match=f"mine.csv: the column {title} seems to say .*; call it part"):
+            read_split(given, classes)
+    else:
+        assert read_split(given, classes).parts is None

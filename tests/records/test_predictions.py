@@ -24,7 +24,7 @@ def correct_of(root):
     csv = only(root, "out/res/*.csv")
     config = results.read_config(csv.with_suffix(".yml"))
     row = results.choose_epoch(results.read_rows(csv, pretraining=False)[0])
-    return read_correct(csv, config, row["test_accuracy"])[0], row
+    return read_correct(csv, config, row["test_accuracy"]), row
 
 
 @pytest.mark.parametrize("val_ratio", ["0.5", "0"])
@@ -69,8 +69,8 @@ def test_the_same_pictures_at_another_size_are_the_same_test(image_folder):
         where = ["--data-dir", str(image_folder / "data/cifar100"), "--output-dir", str(image_folder / size)]
         assert utils.run(train.main, [*words, "--image-size", size, *where]) == 0
         csv = only(image_folder, f"{size}/res/*.csv")
-        config, row = results.read_config(csv.with_suffix(".yml")), results.read_rows(csv, pretraining=False)[0][-1]
-        found[size] = config["data"]["test"], read_correct(csv, config, row["test_accuracy"])[1]
+        config = results.read_config(csv.with_suffix(".yml"))
+        found[size] = config["data"]["test"], config["test_files"]
     assert found["16"][0] != found["24"][0] and found["16"][1] == found["24"][1]
 
 
@@ -87,7 +87,7 @@ def test_what_does_not_fit_is_told(tmp_path):
     with pytest.raises(Unfit, match="no predictions"):
         read_correct(csv, config, 0.5)
     write_predictions(csv, [0, 1, 0, 1], 3)
-    assert read_correct(csv, config, 0.5)[0].tolist() == [True, True, False, False]
+    assert read_correct(csv, config, 0.5).tolist() == [True, True, False, False]
     with pytest.raises(Unfit, match="not of the epoch"):
         read_correct(csv, config, 0.75)
     with pytest.raises(Unfit, match="does not tell"):

@@ -11,10 +11,11 @@ from records.runs import Identity
 from records.setting import parts_of
 
 
-def write(path, monkeypatch, machine, known=None, words=()):
+def write(path, monkeypatch, machine, known=None, words=(), precision="off"):
     monkeypatch.setattr(provenance, "machine", lambda device: machine)
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
-    provenance.write_config([path], "run", Identity({"lr": 0.1}, {}), {}, Namespace(), torch.device("cpu"), known)
+    provenance.write_config([path], "run", Identity({"lr": 0.1}, {}), {}, Namespace(), torch.device("cpu"), precision,
+                            known)
     return yaml.safe_load(path.read_text())
 
 
@@ -26,7 +27,8 @@ def test_who_went_on_with_a_run_is_added_and_what_was_known_stays(tmp_path, monk
     second = write(path, monkeypatch, "Loom", {**first, "made": "x"}, ["--resume", "--device", "cuda"])
     changed = {"machine": "Loom", "command": "python train.py --device cuda"}
     assert second == {**first, "made": "x", "resumed": [changed]}
-    third = write(path, monkeypatch, "Abacus", second)
+    third = write(path, monkeypatch, "Abacus", second, precision="bf16")
+    assert third["resumed"][-1] == {"machine": "Abacus", "command": "python train.py", "precision": "bf16"}
     assert [part["machine"] for part in parts_of(third)] == ["Abacus", "Loom", "Abacus"]
 
 

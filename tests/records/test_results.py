@@ -7,6 +7,8 @@ import pytest
 from records import results, runs
 from tests.csv_runs import NAME, behind, epoch, made_from, write_run
 
+LINEAR = "SupervisedPretrained_cifar100-sgd-lr0.1-bs128"
+
 
 @pytest.fixture
 def res(tmp_path):
@@ -136,7 +138,7 @@ def test_spreads_over_seeds_of_training_and_of_pretraining(res):
     accuracies = {(0, 0): 0.40, (0, 1): 0.42, (0, 2): 0.44, (1, 0): 0.50, (1, 1): 0.54, (1, 2): 0.58}
     for (before, seed), value in accuracies.items():
         write_run(res, f"{before}{seed}", [epoch(value, value)],
-                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(before), seed=seed))
+                  made=made_from(LINEAR, behind(before), seed=seed))
     result, = results.read_results(res)
     assert (result.pretrainings, result.seeds, len(result.runs)) == (2, 3, 6)
     assert result.test.mean == pytest.approx(0.48)  # of 0.42 and 0.54
@@ -147,7 +149,7 @@ def test_spreads_over_seeds_of_training_and_of_pretraining(res):
 def test_pretrainings_of_unequal_numbers_of_seeds_weigh_the_same(res):
     for before, seed, value in ((0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.6)):
         write_run(res, f"{before}{seed}", [epoch(value, value)],
-                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(before), seed=seed))
+                  made=made_from(LINEAR, behind(before), seed=seed))
     result, = results.read_results(res)
     assert result.test == pytest.approx((0.4, math.sqrt(0.02), 0.4 / math.sqrt(2)))
 
@@ -155,7 +157,7 @@ def test_pretrainings_of_unequal_numbers_of_seeds_weigh_the_same(res):
 def test_one_seed_of_training_on_each_pretraining_has_the_second_spread_alone(res):
     for seed, value in enumerate((0.4, 0.6)):
         write_run(res, str(seed), [epoch(value, value)],
-                  made=made_from("SupervisedPretrained_cifar100-sgd-lr0.1-bs128", behind(seed), seed=seed))
+                  made=made_from(LINEAR, behind(seed), seed=seed))
     result, = results.read_results(res)
     assert result.test == pytest.approx((0.5, None, 0.2 / math.sqrt(2)))
 
@@ -173,6 +175,24 @@ def test_a_copy_of_a_run_under_another_name_counts_once(res, capsys):
     result, = results.read_results(res)
     assert (result.seeds, len(result.runs)) == (2, 2)
     assert capsys.readouterr().err == f"skipped {res / 'b.csv'}: the same run as a.csv\n"
+
+
+def test_a_share_of_other_pictures_is_another_pretraining(res, capsys):
+    """As many of each class, so that labels alone do not tell: neither a copy nor another seed."""
+    pretraining = "pretrain_SelfSupervisedPretraining_imagenet-adam-lr0.001-bs64-ratio0.5"
+    for seed, pictures in ((0, "sharp"), (0, "blurred"), (1, "sharp")):
+        made = made_from(pretraining, seed=seed)
+        made["data"]["pretrain"] = f"{pictures} {seed}"
+        write_run(res, f"{pictures}{seed}", [{"loss": 1.0}], columns=runs.PRETRAIN_COLUMNS, made=made)
+        weights = behind(seed, sample_ratio=0.5)
+        weights["digest"] = weights["run"]["data"]["pretrain"] = f"{pictures} {seed}"
+        write_run(res, f"on {pictures}{seed}", [epoch(0.5, 0.5)], made=made_from(LINEAR, weights))
+    found = results.read_results(res)
+    assert len(found) == 6 and all(result.setting.told("seen images") for result in found)
+    assert capsys.readouterr().err == ""
+    for path in (*res.glob("*blurred*"),):
+        path.unlink()
+    assert [len(result.runs) for result in results.read_results(res)] == [2, 2], "seeds of one"
 
 
 def test_runs_without_a_seed_are_all_counted(res):

@@ -46,6 +46,16 @@ def test_another_setting_is_another_row(name, value):
     assert setting_of(made_from(**{name: value})) != setting_of(made_from())
 
 
+def test_automatic_precision_is_told_by_what_it_came_to():
+    """Two machines are no two seeds of one setting where one of them has no bf16."""
+    auto = made_from(amp="auto")
+    low, high = ({**auto, "precision": precision} for precision in ("off", "bf16"))
+    both = {**low, "resumed": [{"precision": "bf16"}]}
+    assert setting_of(low) == setting_of(made_from(amp="off")) and setting_of(high) == setting_of(made_from(amp="bf16"))
+    assert [setting_of(made).told("amp") for made in (auto, low, both)] == ["auto", "off", "off, then bf16"]
+    assert setting_of({**made_from(amp="off"), "precision": "bf16"}).told("amp") == "off"
+
+
 def test_seeds_are_no_settings():
     assert setting_of(made_from(seed=4)) == setting_of(made_from(seed=5))
     found = [identified(made_from(LINEAR, behind(seed))) for seed in (4, 5)]

@@ -66,7 +66,6 @@ FILES = {  # what well-known programs write -> where the ResNet lies, what else 
                    [f"momentum_backbone ({len(BODY)})", "classifier (1)", "projector (1)"]),
     "lightly": ({"state_dict": {**below("backbone.", CHILDREN), "projection_head.layers.0.weight": torch.zeros(2, 2)}},
                 "state_dict.backbone.", ["projection_head (1)"]),
-    "children without max-pool": (renumbered(["conv1", "bn1", "relu", *PARTS[2:]]), "", []),
     "children with tensors": (renumbered(PARTS), "", []),
     "shortcut": ({key.replace("downsample", "shortcut"): value for key, value in BODY.items()}, "", []),
     "compiled": ({"model": below("_orig_mod.module.")}, "model._orig_mod.module.", []),
@@ -126,6 +125,8 @@ REFUSED = {
     "input layer": ({**below("model."), "stem.weight": torch.zeros(3, 1, 1, 1)}, "neither its head .*: stem.weight"),
     "two": ({"state_dict": {**below("image."), **below("depth.", changed())}},
             "2 different ResNets .*'state_dict.image.', 'state_dict.depth.'"),
+    "no max-pool": (below("encoder.", renumbered(["conv1", "bn1", "relu", *PARTS[2:]])),
+                    r"an nn.Sequential \(encoder.0, ...\) without the max-pool"),
     "no mean": ({"model": BODY, "trained_as": {"std": (1, 1, 1), "image_size": 8}}, "trained_as does not say"),
     "no deviation": ({"model": BODY, "trained_as": {"mean": (0, 0, 0), "std": (1, 1, 0), "image_size": 8}},
                      "trained_as does not say"),
@@ -137,6 +138,31 @@ def test_refusals_name_what_is_there(name):
     state, message = REFUSED[name]
     with pytest.raises(ValueError, match=f"^x.pth: .*{message}"):
         find_backbone(state, "x.pth")
+
+
+def test_without_max_pool_goes_a_stem_for_small_images():
+    small = resnet("resnet18", 5, "3x3").state_dict()
+    numbers = {part: str(k) for k, part in enumerate(["conv1", "bn1", "relu", *PARTS[2:]])}
+    state = {f"{numbers[part]}.{rest}": value for (part, _, rest), value in
+             ((key.partition("."), value) for key, value in small.items()) if part in numbers}
+    assert find_backbone(state, "x.pth").trained_as["stem"] == "3x3"
+
+
+VARIANTS = "resnetblur18", "resnetaa50d.sw_in12k", "timm/resnetblur50.bt_in1k", "ResNetBlur-18"
+PLAIN = ("resnet18", "resnet50.a1_in1k", "tv_resnet50", "ResNet-18", "resnet_cifar18", "simclr", "resnet50v1.5",
+         "resnetv1_50", "gluon_resnet50_v1b", "ssl_resnet18", "resnet", "custom_resnet")
+
+
+@pytest.mark.parametrize("place", [
+    lambda name: {"arch": name}, lambda name: {"args": {"model": name}},
+    lambda name: {"args": argparse.Namespace(arch=name, model=None)}], ids=["arch", "dict", "namespace"])
+def test_variants_with_the_same_tensors_are_known_by_their_name(place):
+    """timm's antialiased ones have none beside torchvision's."""
+    for name in PLAIN:
+        find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
+    for name in VARIANTS:
+        with pytest.raises(ValueError, match=f"^x.pth: of another architecture: it says that it is a {name}, [^\n]*$"):
+            find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
 
 
 def build(path, **options):

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import yaml
 
 import report
 from records.results import read_results
@@ -135,7 +136,7 @@ def test_one_run_without_predictions_leaves_its_method_out(tmp_path):
     assert "Left out" in said(tmp_path)[0] and compare(read_results(tmp_path))[0].pairs == []
 
 
-def test_predictions_of_another_epoch_or_other_images_do_not_count(tmp_path):
+def test_predictions_of_another_epoch_do_not_count(tmp_path):
     train(tmp_path, SCRATCH, 0.0)
     path = train(tmp_path, LINEAR, 0.6)
     kept = path.with_suffix(".predictions.npy")
@@ -144,9 +145,41 @@ def test_predictions_of_another_epoch_or_other_images_do_not_count(tmp_path):
     assert "not of the epoch that validation chose" in said(tmp_path)[0]
     kept.write_bytes(whole[:-9])
     assert "damaged" in said(tmp_path)[0]
-    train(tmp_path, LINEAR, 0.6, data="others")
-    words, _ = said(tmp_path)
-    assert "No two methods can be compared" in words and "same test images" in words
+
+
+def test_other_test_images_are_another_task(tmp_path):
+    """Two splits of one folder: a method is not chosen by the easier validation part of one of them."""
+    for name, level in ((SCRATCH, 0.0), (LINEAR, 0.6)):
+        train(tmp_path, name, level, val=0.2, data="hard")
+        train(tmp_path, name, level - 2, val=0.9, data="easy", image_size=16)
+    found = compare(read_results(tmp_path))
+    assert [comparison.task for comparison in found] == [("cifar100", 1, "testeasy"), ("cifar100", 1, "testhard")]
+    assert [len(comparison.pairs) for comparison in found] == [1, 1]
+    assert "**cifar100, test images testhard.** Of the same 600 test images" in said(tmp_path)[0]
+
+
+def test_the_same_pictures_at_another_size_are_one_task(tmp_path):
+    for name, level, data in ((SCRATCH, 0.0, "small"), (LINEAR, 0.6, "large")):
+        path = train(tmp_path, name, level, seeds=1, data=data)
+        made = yaml.safe_load(path.with_suffix(".yml").read_text())
+        path.with_suffix(".yml").write_text(yaml.safe_dump({**made, "test_files": "the same"}))
+    comparison, = compare(read_results(tmp_path))
+    assert comparison.task == ("cifar100", 1, "") and len(comparison.pairs) == 1
+
+
+def test_a_classifier_that_is_solved_is_one_network_whatever_its_seeds(tmp_path):
+    """Three copies of it would pass for a method that never varies."""
+    train(tmp_path, SCRATCH, 0.0)
+    train(tmp_path, LINEAR, 0.6, optimizer="lbfgs", spread=0)
+    comparison, = compare(read_results(tmp_path))
+    solved = next(method for method in comparison.methods if method.model_type != "Supervised")
+    assert solved.sample.trainings == 3 and len(solved.sample.shares) == 1 and not comparison.pairs[0].found.seeds
+    assert solved.result.seeds == 1 and solved.result.test.std is None
+    assert "are one network: with all labels the solver ends at the same classifier" in said(tmp_path)[0]
+    for labels in (0.1, 1):
+        train(tmp_path, LINEAR, 0.6, labels=labels, optimizer="lbfgs", feature_views=int(labels))
+    assert [len(method.sample.shares) for comparison in compare(read_results(tmp_path))
+            for method in comparison.methods if method.result.setting.told("feature_views")] == [3, 3]
 
 
 def test_pairs_are_corrected_for_their_number(tmp_path):
@@ -162,7 +195,7 @@ def test_labels_are_counted_against_the_curve_of_from_scratch(tmp_path):
         train(tmp_path, SCRATCH, level, labels=labels)
     train(tmp_path, LINEAR, 0.0, labels=0.1)
     train(tmp_path, LINEAR, 1.5)
-    found = {each.labels: each for each in compare(read_results(tmp_path))}
+    found = {each.task.labels: each for each in compare(read_results(tmp_path))}
     worth, = (method.worth for method in found[0.1].methods if method.worth)
     assert worth.factor == pytest.approx(5, rel=0.2) and worth.low < 5 < worth.high
     words, _ = said(tmp_path)
@@ -182,7 +215,7 @@ def test_two_stems_from_scratch_are_two_methods(tmp_path):
     assert '- "Supervised from scratch, 7x7 stem": worse by' in words
     for one, other in (("", ", 7x7 stem"), (", 7x7 stem", "")):
         assert re.search(rf"\| Supervised from scratch{one} +\| (?!Supervised from scratch{other} )", text)
-    curves = [each for each in compare(read_results(tmp_path)) if each.labels == 0.1][0]
+    curves = [each for each in compare(read_results(tmp_path)) if each.task.labels == 0.1][0]
     worth, = (method.worth for method in curves.methods if method.worth)
     assert worth.factor < 10 ** 0.5 + 0.3  # halfway on the curve of the better stem, not beyond that
 

@@ -78,11 +78,11 @@ def test_mcnemar_of_several_networks_is_that_of_clustered_pairs():
     assert difference(one, other).mcnemar == pytest.approx(stats.chi2.sf(above ** 2 / below, 1))
 
 
-def test_seeds_of_one_pretraining_are_one_unit_of_several():
+def test_networks_of_one_unit_are_averaged():
     networks = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1]], bool)
-    alone = sample_of(networks, [None] * 3)
+    alone = sample_of(networks, range(3))
     assert alone.shares.tolist() == networks.astype(float).tolist() and alone.trainings == 3
-    assert sample_of(networks, ["a"] * 3).shares.shape == (3, 3)
+    assert sample_of(networks, ["a"] * 3).shares.shape == (1, 3)
     grouped = sample_of(networks, ["a", "a", "b"])
     assert grouped.shares.tolist() == [[1, 0.5, 0], [0, 1, 1]] and grouped.trainings == 3
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import report
+from conf.methods import MODEL_TYPES
 from records import results, runs
 from reporting import readme
 from reporting.readme import END, NOTHING, START
@@ -21,9 +22,9 @@ PLACE = {"machine": "Abacus, 2 beads", "threads": 2, "processes": 1, "commit": "
 def write(res, name, epochs, /, weights=None, place=PLACE, **settings):
     """A run whose old name tells its settings, too; one with a ratio in it starts from a pre-training of ours."""
     columns = runs.PRETRAIN_COLUMNS if name.startswith("pretrain_") else runs.TRAIN_COLUMNS
-    ratio = results.parse_name(name)[0].ratio
-    if ratio and not name.startswith("pretrain_"):
-        weights = behind(sample_ratio=ratio)
+    setting = results.parse_name(name)[0]
+    if setting.ratio and not setting.pretraining:
+        weights = behind(sample_ratio=setting.ratio, model_type=MODEL_TYPES[setting.model_type].pretraining)
     made = made_from(name, weights, **{"epochs": len(epochs), **settings})
     write_run(res, name, epochs, columns=columns, made={**made, **place})
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 import pretrain
+import test as test_program
 import train
 from tests.common import run
 
@@ -80,3 +81,19 @@ def test_what_weights_were_made_from_is_passed_on(image_folder, capsys):
     assert run(train, image_folder, *theirs, output="theirs") == 0
     log, = image_folder.glob("theirs/res/SupervisedPretrained_*.yml")
     assert yaml.safe_load(log.read_text())["duplicates"]["pretraining/test"] is None
+
+
+def test_what_cannot_be_compared_is_not_known_and_told(image_folder, capsys, monkeypatch):
+    """As stores of earlier versions have it of ImageNet's tar: no file is known, and another size has other pixels."""
+    with monkeypatch.context() as patch:
+        patch.setattr("data.store_files.fingerprints", lambda keys: keys[:, 0] * 0 - 1)
+        assert run(pretrain, image_folder, *PRETRAIN, "--image-size", "24") == 0
+    assert run(train, image_folder, *TRAIN) == 0
+    assert copies_of(image_folder) == {"train/val": 0, "train/test": 0, "pretraining/val": None,
+                                       "pretraining/test": None}
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("duplicates")]
+    assert len(said) == 1
+    assert "whether images of validation and the test are among the pre-training images is not known" in said[0]
+    assert run(test_program, image_folder, *TRAIN[:2], "--data", "cifar100") == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("duplicates")]
+    assert len(said) == 1 and "that the network has learned from is not known" in said[0]

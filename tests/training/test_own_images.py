@@ -18,6 +18,7 @@ from data.datasets import load_split
 from data.duplicates import copies, from_state
 from records import checkpoint
 from tests.common import rows_of
+from training import images
 from training.command_line import effective, parse_pretrain, parse_train
 from utils import run
 
@@ -224,3 +225,76 @@ def test_pictures_without_labels_lie_outside(tmp_path, capsys, inside):
         parse_pretrain(["--data", "folder", "--data-dir", str(tmp_path / "pets"),
                         "--unlabelled", str(tmp_path / "pets" / inside)])
     assert stop.value.code == 2 and "lie in one another" in capsys.readouterr().err
+
+
+def test_classes_that_are_others_to_test_on_are_refused(pets, capsys, monkeypatch):
+    def turned(name, part, *more, **options):
+        split = load_split(name, part, *more, **options)
+        return split._replace(classes=split.classes[::-1]) if part == "test" else split
+
+    monkeypatch.setattr(images, "load_split", turned)
+    assert trained() == 1
+    line, = capsys.readouterr().err.splitlines()
+    assert "other classes than the training images: cat, bee, ant and ant, bee, cat;" in line
+
+
+def others(root, first=5000):
+    """Other pictures of the same classes."""
+    for label, name in enumerate(("ant", "bee", "cat")):
+        for k in range(10):
+            paint(root / name / f"{k}.png", first + 100 * label + k)
+
+
+def applied(capsys, program, *words):
+    """(lines, the run that was applied) of a program that ends well."""
+    capsys.readouterr()
+    assert call(program, "--model-type", "Supervised", *words) == 0
+    said = capsys.readouterr()
+    lines = (said.out + said.err).splitlines()
+    return lines, {path for path in map(str, Path("checkpoint").glob("*/*")) if any(path in line for line in lines)}
+
+
+def test_the_run_that_is_applied_was_made_from_these_images(pets, capsys):
+    """Names of datasets and classes are no more than that: both folders share them."""
+    others(pets.parent / "fruit")
+    assert trained() == 0
+    own, = map(str, Path("checkpoint").glob("*/*"))
+    assert trained("--data-dir", "fruit") == 0
+    newest, = {str(path) for path in Path("checkpoint").glob("*/*")} - {own}
+    shutil.copytree("pets", "moved")
+    for folder in ("pets", "moved", pets):
+        lines, runs = applied(capsys, test_program, "--data-dir", folder)
+        assert runs == {own} and not any("these are not" in line for line in lines)
+    lines, runs = applied(capsys, test_program, "--checkpoint", f"{newest}/best.pth")
+    line, = [line for line in lines if "these are not" in line]
+    assert runs == {newest} and line.endswith("not the test images of that run, which was on folder in fruit")
+    near = ["--neighbours", "1", "pets/ant/0.png", "--out", "out.csv"]
+    assert applied(capsys, predict, *near)[1] == {own}
+    assert not any(line.startswith("neighbours") for line in applied(capsys, predict, *near)[0])
+    line, = [line for line in applied(capsys, predict, *near, "--checkpoint", f"{newest}/best.pth")[0]
+             if line.startswith("neighbours")]
+    assert line == "neighbours: the training pictures in pets are not those that the network was trained on"
+    others(Path("moved"))
+    lines, runs = applied(capsys, test_program, "--data-dir", "moved")
+    assert runs == {newest} and not any("these are not" in line for line in lines), "those of fruit"
+    others(Path("moved"), 7000)
+    lines, runs = applied(capsys, test_program, "--data-dir", "moved")
+    assert runs == {newest} and len([line for line in lines if "these are not" in line]) == 1
+
+
+def test_programs_that_apply_a_network_find_the_split_of_its_run_and_draw_none(pets, capsys):
+    assert trained("--store-dir", "stores") == 0
+    split, = Path("stores").glob("*/split.csv")
+    near = ["--neighbours", "1", "pets/ant/0.png", "--out", "out.csv"]
+    for folder in ("pets", pets, "../" + pets.parent.name + "/pets"):
+        for program, more in ((test_program, []), (predict, near)):
+            lines, _ = applied(capsys, program, "--data-dir", folder, *more)
+            assert not any("not th" in line for line in lines) and not (pets / "store").exists()
+    kept = split.rename("mine.csv")
+    for program, more in ((test_program, []), (predict, near)):
+        for store in ([], ["--store-dir", "elsewhere"]):
+            assert call(program, "--model-type", "Supervised", *store, *more) == 1
+            line = capsys.readouterr().err.splitlines()[-1]
+            assert "split.csv that says which pictures are to test on; name the one of the run with --split" in line
+        applied(capsys, program, "--split", kept, *more)
+    assert not list(Path().rglob("split.csv"))
