@@ -78,13 +78,13 @@ class Group:
             done = self._epoch(epoch)
             self.runs = [run for run, progress in done.items()
                          if self._able(run, run.end_epoch, epoch, progress)]
-            if not self.runs or epoch == last:
-                break
-            asked = self._signals.take()
-            if asked or self._since() > SAVE_SECONDS * len(self.runs):
+            asked = self._signals.take() if epoch < last else None  # else it waits for the caller
+            if epoch < last and (asked or self._since() > SAVE_SECONDS * len(self.runs)):
                 self.runs = [run for run in self.runs if self._able(run, run.save)]
                 self._saved = time.monotonic()
                 stop_for(asked, epoch + 1, AGAIN)
+            if not self.runs:
+                break
         return self.runs
 
     def _since(self):

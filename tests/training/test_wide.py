@@ -147,6 +147,18 @@ def test_one_that_cannot_be_written_leaves_the_others(group, monkeypatch, minute
     assert ["epoch 3/3" in text for text in said] == [True, False, True, True]
 
 
+def test_where_none_can_be_written_all_say_so(group, monkeypatch):
+    """Between two epochs, where nothing is left to train."""
+    def failing(path, state):
+        raise OSError("cannot write it")
+    monkeypatch.setattr(checkpoint, "save", failing)
+    monkeypatch.setattr("training.wide.SAVE_SECONDS", 0)
+    group(*OWN)
+    assert [Path(f"group/{number}.txt").read_text().splitlines()[-1] for number in range(4)] == [
+        "error: cannot write it"] * 4
+    assert {len(rows_of(path)) for path in Path("group").glob("res/*.csv")} == {1}
+
+
 def test_an_interrupt_before_the_first_step_ends_all(group, monkeypatch):
     begun, prepare = [], side_by_side.prepare
 
