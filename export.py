@@ -81,7 +81,7 @@ def main(argv=None):
 
 def find_newest(args):
     """The checkpoint of the newest finished run that the settings name."""
-    usual = "cifar100" if args.model_type in MODEL_TYPES else settings.PRETRAINING_DATA
+    usual = settings.LABELLED_DATA if args.model_type in MODEL_TYPES else settings.PRETRAINING_DATA
     return find_trained(args.output_dir / "checkpoint" / args.model_type, args.data or usual)
 
 

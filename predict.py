@@ -1,4 +1,4 @@
-"""Classify pictures with a trained checkpoint of one of the five methods: a row of CSV for each."""
+"""Classify pictures with a trained checkpoint: a row of CSV for each."""
 
 import argparse
 import contextlib
@@ -121,7 +121,7 @@ def load(args):
     device, path = utils.open_device(args.device), args.checkpoint
     if path is None:
         folder = args.output_dir / "checkpoint" / args.model_type
-        path = find_trained(folder, args.data or "cifar100", args.data_dir)
+        path = find_trained(folder, args.data or settings.LABELLED_DATA, args.data_dir)
         print(f"classifying with {path}")
     state = checkpoint.read(path)
     check_made_by(state, path, args.model_type)

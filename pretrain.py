@@ -52,7 +52,7 @@ def main(argv=None):
           f"{view['image_size']} px, {view['stem']} stem, {args.arch}, amp {job.amp}, "
           f"{args.epochs} epochs of {run.steps} steps", flush=True)
     show_views(run, view)
-    if probe and not run.epoch:
+    if probe and not run.epoch and not run.progress:
         print("before training: " + ", ".join(f"{PROBED[name]} {value:.4f}" for name, value in
                                               probe(backbone_of(network)).items()), flush=True)
     run.train()

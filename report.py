@@ -11,7 +11,7 @@ from records.files import whole
 from records.names import printable
 from records.results import best_of, none_best, read_results
 from reporting.answer import answer_parts
-from reporting.best import BEST, write_best
+from reporting.best import BEST, told_options, write_best
 from reporting.figures import write_all, write_labels
 from reporting.readme import STUDY, write_readme
 from reporting.style import bests, free_stem, methods
@@ -78,7 +78,7 @@ def write_report(results, data, out):
 
 
 def best_settings(results):
-    """[(data, label ratio, model type, options)] of each method's best setting, by validation.
+    """Each method's best setting, by validation, as of reporting.best.write_best.
 
     Raises: ValueError where a dataset has several test parts, each with a best setting of its own.
     """
@@ -89,10 +89,11 @@ def best_settings(results):
                              "those of one for --best with --res or --name-filter")
         for model_type, result in best_of(group).items():
             setting = result.setting
-            options = {"optimizer": setting.optimizer, "lr": setting.lr,
-                       "batch-size": setting.batch_size, "stem": free_stem(setting)}
-            options = {name: value for name, value in options.items() if value is not None}
-            found.append((task.data, task.labels, model_type, options))
+            told = told_options(result.runs[0].config.get("command"))
+            named = {"optimizer": setting.optimizer, "lr": setting.lr,
+                     "batch-size": setting.batch_size, "stem": free_stem(setting)}
+            named = {name: value for name, value in named.items() if value is not None}
+            found.append((task.data, task.labels, model_type, told or named, told is not None))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Test a trained checkpoint of one of the five methods."""
+"""Test a trained checkpoint."""
 
 import csv
 import tempfile
@@ -6,8 +6,9 @@ import tempfile
 import torch
 
 import utils
+from conf import global_settings as settings
 from data.dataloader import Batches, evaluation_batch
-from data.datasets import DATASETS, images_digest, load_split, stored_size
+from data.datasets import DATASETS, images_digest, load_split, open_source, stored_size
 from data.duplicates import count_copies, from_state
 from data.own import check_drawn
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
@@ -24,7 +25,7 @@ NAMED = 80  # signs of class names in an error
 def parse(argv):
     """The settings of this program."""
     choices = {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}
-    parser = utils.build_parser(__doc__, "E", choices, data="cifar100",
+    parser = utils.build_parser(__doc__, "E", choices, data=settings.LABELLED_DATA,
                                 batch_size=None)
     args = parser.parse_args(argv)
     utils.check_split(parser, args)
@@ -39,7 +40,7 @@ def main(argv=None):
             args.csv_dir.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=args.csv_dir).close()  # before any work
     device = utils.open_device(args.device)
-    path, state, test = find(args)
+    path, state, test, places = find(args)
     trained, config = state["trained_as"], state["config"]
     learned = from_state(state.get("seen"))
     known = 0 if learned is None else count_copies(test, test.rows, learned)
@@ -69,12 +70,15 @@ def main(argv=None):
     matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:
-        write_details(args.csv_dir, test, logits, labels, matrix)
+        source = open_source(args.data, "test", args.data_dir, **places)
+        files = [source.name(row) for row in test.rows] if source else [""] * len(labels)
+        write_details(args.csv_dir, test.classes, files, logits, labels, matrix)
 
 
 def find(args):
-    """Returns: (path, state of the checkpoint to test, Split of the images). Without --checkpoint it is
-    that of the newest run that was tested on these images in training, if there is one."""
+    """Returns: (path, state of the checkpoint to test, Split of the images, where these were looked
+    for, as of records.trained.places_of). Without --checkpoint it is that of the newest run that was
+    tested on these images in training, if there is one."""
     folder = args.output_dir / "checkpoint" / args.model_type
     path = args.checkpoint or find_trained(folder, args.data, args.data_dir)
     state = read(path, args.model_type)
@@ -93,7 +97,7 @@ def find(args):
         known = state["config"]
         print(printable(f"{path}: these are not the test images of that run, which was on "
                         f"{known['data']} in {known.get('data_dir')}"))
-    return path, state, test
+    return path, state, test, places
 
 
 def read(path, model_type):
@@ -122,13 +126,12 @@ def hardest(matrix, names):
     return ", ".join(f"{printable(name)} {share:.3f}" for share, name in found[:HARDEST])
 
 
-def write_details(folder, test, logits, labels, matrix):
-    """Write classes.csv, confusion.csv and predictions.csv, whose images are numbered from 0 in the
-    order of the test split.
+def write_details(folder, names, files, logits, labels, matrix):
+    """Write classes.csv, confusion.csv and predictions.csv, which has a row for each test image: its
+    number from 0 on, as in res/*.predictions.npy, and its file, "" where it is in none.
 
-    Args: matrix: as from functions.confusion_matrix. Raises: OSError.
+    Args: names: of the classes. matrix: as from functions.confusion_matrix. Raises: OSError.
     """
-    names = test.classes
     confidence, predicted = (values.tolist() for values in logits.softmax(1).max(1))
     tables = {
         "classes": [("class", "images", "correct", "accuracy"),
@@ -136,10 +139,10 @@ def write_details(folder, test, logits, labels, matrix):
                       for k, (name, counts) in enumerate(zip(names, matrix)))],
         "confusion": [("true class", *names),
                       *((name, *counts) for name, counts in zip(names, matrix))],
-        "predictions": [("image", "true_class", "predicted_class", "probability"),
-                        *((row, names[label], names[guess], f"{share:.6f}")
-                          for row, label, guess, share
-                          in zip(test.rows, labels.tolist(), predicted, confidence))]}
+        "predictions": [("image", "file", "true_class", "predicted_class", "probability"),
+                        *((number, file, names[label], names[guess], f"{share:.6f}")
+                          for number, (file, label, guess, share)
+                          in enumerate(zip(files, labels.tolist(), predicted, confidence)))]}
     for name, rows in tables.items():
         with whole(folder / f"{name}.csv", newline="", encoding="utf-8",
                    errors="backslashreplace") as file:

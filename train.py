@@ -1,4 +1,4 @@
-"""Train one of the five methods on a labelled dataset."""
+"""Train one of the methods on a labelled dataset."""
 
 import time
 from typing import Callable, NamedTuple, Optional
@@ -182,9 +182,11 @@ def frozen_task(args, backbone, found, device):
     classifier = ScaledLinear(fc, *(statistics(trained, kept) if args.feature_scaling == "standard"
                                     else ([0.0] * fc.in_features, [1.0] * fc.in_features)))
     whole = not utils.by_steps(vars(args))
+    there = torch.as_tensor(plain).to(device)  # once, for two parts of it
+    trained = there if trained is plain else trained
     batches = {"train": FeatureBatches(trained, labels if kept is chosen else labels[chosen],
                                        len(kept) if whole else args.batch_size, device, kept),
-               "val": FeatureBatches(plain, labels, size, device, positions["val"]),
+               "val": FeatureBatches(there, labels, size, device, positions["val"]),
                "test": FeatureBatches(tested, test.labels[test.rows], size, device)}
 
     def solve(objective):

@@ -16,7 +16,7 @@ from typing import Callable, NamedTuple
 
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
-from conf.values import MANY, boolean, milestones, number, path, rgb, utf8_path
+from conf.values import MANY, boolean, device_name, milestones, number, path, rgb, utf8_path
 
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
@@ -61,7 +61,7 @@ ARGUMENTS = {
                         type=path, metavar="DIR"),
     "output_dir": _flag("PTEIX", "folder for checkpoint/, runs/ and res/", False, shared=_ALL,
                         type=utf8_path, default=Path(".")),
-    "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, default="cpu"),
+    "device": _flag("PTEI", "cpu, cuda or cuda:N", False, shared=_ALL, type=device_name, default="cpu"),
     "lr": _flag("PT", "peak learning rate", by_steps, type=_RATE, default=0.1),
     "optimizer": _flag("PT", "optimizer; lbfgs solves a linear classifier to its end, penalty after "
                        "penalty", choices=("sgd", "adam", "lars", "lbfgs"), default="sgd"),
@@ -105,7 +105,8 @@ ARGUMENTS = {
     "mean": _flag("PT", "of the network's input, pixels in [0, 1] (default: the weights' or the "
                   "dataset's)", type=rgb(-settings.MOST_INPUT), metavar="R,G,B"),
     "std": _flag("PT", "its standard deviation", type=rgb(settings.LEAST_STD), metavar="R,G,B"),
-    "sample_ratio": _flag("P", "share of the images, class by class", type=_RATIO, default=1.0),
+    "sample_ratio": _flag("P", "share of the images, class by class (default: 0.1 of imagenet, of "
+                          "others all)", type=_RATIO, default=1.0),
     "out_dim": _flag("P", "outputs of the projection head", type=number(int, 1, 2 ** 16),
                      default=128),
     "temperature": _flag("P", "of NT-Xent", type=number(float, 0.001, 1000), default=0.5),
@@ -121,8 +122,7 @@ ARGUMENTS = {
     "label_ratio": _flag("T", "share of the labelled images to train on", type=_RATIO, default=1.0),
     "val_ratio": _flag("PT", "share of the training set held out to choose on; to pre-training it "
                        "is what later trainings shall hold out; a split of own images brings its "
-                       "own", type=number(float, 0, 0.9),
-                       default=0.1),
+                       "own (default: 0.1, of imagenet none)", type=number(float, 0, 0.9), default=0.1),
     "val_seed": _flag("PT", "seed of what is held out",
                       lambda given: bool(given["val_ratio"]), type=_SEED, default=0),
     "eval_every": _flag("T", "epochs between evaluations, counted back from the last (default: so "
@@ -168,6 +168,12 @@ def flags(wanted):
     return [name for name, flag in ARGUMENTS.items() if wanted(flag)]
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action):
+        says = action.default is None or "(default" in action.help
+        return action.help if says else super()._get_help_string(action)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -180,8 +186,7 @@ def build_parser(description, program, choices, **defaults):
     Args: program: its letter in Flag.programs. choices: name -> allowed values, for flags whose
         values another module owns.
     """
-    parser = _Parser(description=description, allow_abbrev=False,
-                     formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = _Parser(description=description, allow_abbrev=False, formatter_class=_Formatter)
     parser._negative_number_matcher = re.compile(r"-[.\d]")  # --mean -0.1,0,0 is a value, too
     for name in flags(lambda flag: program in flag.programs):
         options = dict(ARGUMENTS[name].options)
@@ -224,7 +229,7 @@ def open_device(name):
 
 
 def choose_amp(amp, device):
-    """Resolve "auto": bf16 where the processor has instructions for it, "off" elsewhere."""
+    """Resolve "auto": bf16 where the processor or GPU has instructions for it, "off" elsewhere."""
     if amp != "auto":
         return amp
     import torch

@@ -1,6 +1,8 @@
 """Constants of the suite, each with its unit and source."""
 
 PRETRAINING_DATA = "imagenet"  # the name of a run tells only another dataset of its pre-training
+SAMPLE_RATIO = 0.1  # of that, where nothing else is asked for
+LABELLED_DATA = "cifar100"  # to train and test on, where nothing else is asked for
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]; torchvision's weights expect them
 IMAGENET_STD = (0.229, 0.224, 0.225)

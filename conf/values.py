@@ -43,6 +43,12 @@ def milestones(text):
     return found
 
 
+def device_name(text):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of cpu, cuda and cuda:N")
+    return text
+
+
 def path(text):
     """A path as it was typed, but for a `~` at its beginning, which no shell expands after `=`."""
     return Path(os.path.expanduser(text))

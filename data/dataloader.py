@@ -12,15 +12,20 @@ from data.store import read_ahead
 from data.streams import rng, stream
 from parallel.distributed import all_say, exchange, rank, share_of, world
 
-RESIDENT_SHARE = 0.5  # of an accelerator's free memory that the images may take
+LEFT_FREE = 0.5  # of an accelerator's memory, for the network, beside the images that live there
 COPIED = 4096  # images at once on their way there
 TOGETHER = 16  # batches of features that are picked at once
 AHEAD = 2  # batches that are read while the network works on an earlier one
 
 
+def steps_of(images, batch_size):
+    """Batches of an epoch; a single last image joins the batch before: batch norm needs two."""
+    full, rest = divmod(images, batch_size)
+    return full + (rest > (full > 0))
+
+
 class _Ordered:
-    """Rows of an array cut into batches; a single last one joins the batch before: batch-norm needs
-    two. An order, its steps and shares are positions among the rows, from 0.
+    """Rows of an array cut into batches, as many as steps_of says. An order, its steps and shares are positions among the rows, from 0.
 
     Args: labels: int64 (N,). batch_size: images of a batch, in all processes together.
         rows: the rows to use, None for all. piece_size: images, in all processes together, that go
@@ -35,8 +40,7 @@ class _Ordered:
         self.processes, self.number = (1, 0) if alone else (world(), rank())
 
     def __len__(self):
-        full, rest = divmod(len(self.rows), self.batch_size)
-        return full + (rest > (full > 0))
+        return steps_of(len(self.rows), self.batch_size)
 
     def order(self, seed=None, epoch=0):
         """The order of an epoch: shuffled by (seed, epoch), as the rows lie without a seed."""
@@ -72,7 +76,7 @@ class _Ordered:
 
 
 class Batches(_Ordered):
-    """Batches of images. Where they fit the memory of all accelerators together they live there,
+    """Batches of images. Where all accelerators have the room for a part each, they live there,
     each process having every so many-th, and each batch is exchanged; else a thread reads ahead
     from the (memory-mapped) array.
 
@@ -85,8 +89,8 @@ class Batches(_Ordered):
         self.images, self._resident = images, None
         if self.device.type == "cuda":
             kept = self.rows[self.number::self.processes]
-            free = torch.cuda.mem_get_info(self.device)[0]
-            fits = len(kept) * np.prod(images.shape[1:]) <= RESIDENT_SHARE * free
+            free, total = torch.cuda.mem_get_info(self.device)
+            fits = len(kept) * np.prod(images.shape[1:]) <= free - LEFT_FREE * total
             if fits if self.processes == 1 else all_say(fits, self.device):
                 self._resident = self._to_device(kept)
                 self.labels = self.labels.to(self.device)

@@ -60,7 +60,10 @@ def _words(args, names, caller):
 def _cell(name, kind, data, row, options, sources):
     source = sources.get(kind.pretraining)
     weights = ["--pretrained-model-path", str(source.weights)] if source else []
-    words = ("--model-type", name, "--data", data, *row, *weights, *options)
+    own = ("--model-type", name, "--data", data, *row, *weights)
+    words = (*own, *options)
+    if not utils.by_steps(vars(parse_train(words))):  # its epochs are penalties, no passes over images
+        words += ("--epochs", str(parse_train(own).epochs))
     return Cell("train.py", words, parse_train(words), source)
 
 

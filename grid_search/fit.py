@@ -4,6 +4,7 @@ for how many epochs."""
 from typing import NamedTuple
 
 from conf.methods import MODEL_TYPES
+from data.dataloader import steps_of
 
 SEEDS = 3
 FEW = 0.1  # of the labels, besides all of them
@@ -88,12 +89,12 @@ def make_plan(pictures, seconds, size, stem, speed, methods):
     batches = {share: batch_for(count, MOST_BATCH) for share, count in counts.items()}
     step = sum(batches[share] / speed(*_input_of(name, size, stem), batches[share]) * JUDGING
                for name in trained for share in shares)
-    per_epoch = max(1, counts[1.0] // batches[1.0])
-    epochs = _within((left - before) / (SEEDS * step * per_epoch), "training")
-    steps = epochs * per_epoch
+    per_epoch = {share: steps_of(counts[share], batches[share]) for share in shares}
+    epochs = _within((left - before) / (SEEDS * step * per_epoch[1.0]), "training")
+    steps = epochs * per_epoch[1.0]
     trainings = []
     for share in shares:
-        trained_row = {**TRAINED, "epochs": -(-steps // max(1, counts[share] // batches[share]))}
+        trained_row = {**TRAINED, "epochs": -(-steps // per_epoch[share])}
         for name in methods:
             own_size, own_stem = _input_of(name, size, stem)
             trainings.append({

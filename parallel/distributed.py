@@ -222,26 +222,28 @@ def parallel(module, device):
 
 
 class Agreement:
-    """Lets all processes learn, at the same step, of a number that reached one of them.
+    """Lets all processes learn, at the same step, of a value that reached one of them.
 
-    It travels beside the work, over gloo, and is known one call later.
+    It travels beside the work, over gloo, and is known one call later. Args: values: all that there
+    are; where several come at once, the last of these counts.
     """
 
-    def __init__(self):
+    def __init__(self, values):
+        self.values = [None, *values]
         self.group = dist.new_group(backend="gloo") if world() > 1 else None
         self.pending = None
 
-    def __call__(self, number):
-        """Args: number: an int above 0, or None. Returns: the largest of the call before, or None;
-        in one process the number itself. All processes must call equally often."""
+    def __call__(self, value):
+        """Args: value: one of them, or None. Returns: that of the call before, or None; in one process
+        the value itself. All processes must call equally often."""
         if self.group is None:
-            return number
+            return value
         found = None
         if self.pending:
             self.pending.wait()
-            found = int(self.largest) or None
-        self.largest = torch.tensor(number or 0)
-        self.pending = dist.all_reduce(self.largest, dist.ReduceOp.MAX, self.group, async_op=True)
+            found = self.values[int(self.place)]
+        self.place = torch.tensor(self.values.index(value))
+        self.pending = dist.all_reduce(self.place, dist.ReduceOp.MAX, self.group, async_op=True)
         return found
 
     def wait(self):

@@ -2,12 +2,14 @@
 
 import math
 
+from conf.methods import MODEL_TYPES
 from reporting.comparison import ALPHA, SCRATCH, compare
 from reporting.paired import LEVEL
 from reporting.style import is_partial
 from reporting.tables import markdown, method_name, plain
 
 SURE = f"{100 * LEVEL:.0f} %"
+STARTED = {name for name, kind in MODEL_TYPES.items() if kind.pretraining and not kind.frozen}
 HOW = (f"How to read this: a {SURE} interval is where the true difference lies in 95 of 100 such "
        "comparisons, drawn from images of the same kind and, where a method was trained more than once, "
        "from other seeds. A difference counts as shown where that interval leaves out zero and p, the "
@@ -57,8 +59,9 @@ def _best(comparison, first):
     images = first.sample.shares.shape[1]
     told = [f"Of the same {images} test images {_name(first)} recognised most: "
             f"{_percent(first.sample.accuracy)} ({_trainings(first)})."]
-    pairs = [pair for pair in comparison.pairs if pair.one is first
-             and scratch_of(comparison) not in (first, pair.other)]
+    told_of = scratches_of(comparison)[:1]
+    pairs = [pair for pair in comparison.pairs
+             if pair.one is first and first not in told_of and pair.other not in told_of]
     better = [pair for pair in pairs if pair.shown]
     undecided = [pair for pair in pairs if not pair.shown]
     if better:
@@ -69,19 +72,41 @@ def _best(comparison, first):
     return " ".join(told)
 
 
-def scratch_of(comparison):
-    """From scratch, of several stems the one that validation prefers; None where none takes part."""
+def scratches_of(comparison):
+    """From scratch with each stem that takes part, the one first that validation prefers."""
     able = [method for method in comparison.methods if method.model_type == SCRATCH and method.sample]
-    return max(able, key=lambda method: method.result.val.mean or 0, default=None)
+    return sorted(able, key=lambda method: -(method.result.val.mean or 0))
 
 
 def _against_scratch(comparison):
-    """A list of all other methods against training from scratch: by how much, worth how many
-    labels, in how many minutes. Nothing where from scratch takes no part."""
-    scratch = scratch_of(comparison)
+    """A list of all other methods against training from scratch, and a short one for each other stem
+    of that. What they cost where from scratch takes no part."""
+    scratch, *others = scratches_of(comparison) or [None]
     pairs = [pair for pair in comparison.pairs if scratch in (pair.one, pair.other)]
     if not pairs:
         return [_costs(comparison)]
+    return [_against(scratch, pairs), *(_against_other(comparison, other) for other in others)]
+
+
+def _against_other(comparison, scratch):
+    """As `_against`, in a sentence, without costs and labels: of networks that start from weights."""
+    told = []
+    for pair in comparison.pairs:
+        if scratch not in (pair.one, pair.other):
+            continue
+        method = pair.one if pair.other is scratch else pair.other
+        if method.model_type in STARTED:
+            found = (f"{'better' if pair.other is scratch else 'worse'} by {_by(pair)}" if pair.shown
+                     else f"not shown to differ ({_gap(pair, pair.other is scratch)})")
+            told.append(f"{_name(method)} is {found}")
+    against = f" Against that, {_listed(told)}." if told else ""
+    return (f"{_name(scratch)} recognised {_percent(scratch.sample.accuracy)} ({_trainings(scratch)})."
+            + against)
+
+
+def _against(scratch, pairs):
+    """The list of all others against from scratch: by how much, worth how many labels, in how many
+    minutes."""
     lines = [f"Against {_name(scratch)}, which recognised {_percent(scratch.sample.accuracy)} "
              f"({_trainings(scratch)}) and took {_cost(scratch)} a training:", ""]
     for pair in pairs:
@@ -93,7 +118,7 @@ def _against_scratch(comparison):
         else:
             said = f"no difference was shown ({_gap(pair, ahead)})"
         lines.append(f"- {_name(method)}: {said.removesuffix('.')}. A training took {_cost(method)}.")
-    return ["\n".join(lines)]
+    return "\n".join(lines)
 
 
 def _worth_told(worth):
@@ -134,15 +159,14 @@ def _cost(method):
 def _limits(comparison):
     """What these comparisons do not say, in sentences."""
     able, told = [method for method in comparison.methods if method.sample], []
-    solved = [method for method in able if len(method.sample.shares) == 1 < method.sample.trainings]
+    solved = [method for method in able if method.result.setting.solved and len(method.sample.shares) == 1]
     if solved:
-        told.append(f"The trainings of {_listed(map(_name, solved))} are one network: with all labels the "
-                    "solver ends at the same classifier for every seed. What is said of it holds for this "
-                    "very pre-training on other images; another seed of that (pretrain.py --seed) may turn "
-                    "it round.")
-    single = [method for method in able if method.sample.trainings == 1]
+        told.append(f"With all labels the solver of {_listed(map(_name, solved))} ends at the same classifier "
+                    "for every seed. What is said of it holds for this very pre-training on other images; "
+                    "another seed of that (pretrain.py --seed) may turn it round.")
+    single = [method for method in able if method.sample.trainings == 1 and method not in solved]
     if single:
-        which = "each method" if len(single) == len(able) else _listed(map(_name, single))
+        which = "each method" if len(single + solved) == len(able) else _listed(map(_name, single))
         told.append(f"There is only one training of {which}: what is said of it holds for these very "
                     "networks on other images, not for the methods; another seed may turn it round. "
                     "Train with three seeds or more (--seed) to compare methods.")
@@ -180,7 +204,7 @@ def pairs_table(comparison):
         f"{SURE} interval": f"{_points(pair.found.low)} to {_points(pair.found.high)}",
         "p, McNemar": _p(pair.found.mcnemar), "p, corrected": _p(pair.p),
         "Difference": "shown" if pair.shown else "not shown",
-        "Between": "methods" if pair.found.seeds else "these networks"}
+        "Between": _between(pair)}
         for pair in comparison.pairs])
 
 
@@ -230,7 +254,16 @@ def _by(pair):
 
 
 def _alone(pair):
-    return "" if pair.found.seeds else "; of these networks alone"
+    """What an interval holds for, where that is less than the methods."""
+    between = _between(pair)
+    return "" if between == "methods" else f"; of {between} alone"
+
+
+def _between(pair):
+    """What a difference is one of, in words."""
+    before = [method for method in (pair.one, pair.other) if method.result.pretrainings == 1]
+    return ("these networks" if not pair.found.seeds else "methods" if not before else
+            "one pre-training" + " each" * (len(before) > 1))
 
 
 def _gap(pair, ahead=True):

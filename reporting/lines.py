@@ -121,7 +121,7 @@ def images_per_class(results):
 
 
 def _share_of(count, ratio):
-    """As data.datasets.stratified and hold_out round."""
+    """As data.sampling rounds."""
     return max(1, round(count * ratio)) if ratio else 0
 
 

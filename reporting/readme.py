@@ -161,8 +161,8 @@ def scale(results):
     known = [run.config for run in runs if run.config]
     machines = Counter(" then ".join(dict.fromkeys(map(machine, parts_of(config)))) for config in known)
     parts = [f"**Scale.** {counted(len(runs), 'run')}, {clock(seconds)} (h:mm:ss) of epochs in all"]
-    parts += [f"{word} on {listing(data)}: {listing(epochs)} epochs at {listing(sizes, ' px')}"
-              for word, data, epochs, sizes in extents(runs)]
+    parts += [f"{word} on {listing(data)}: {budgets} at {listing(sizes, ' px')}"
+              for word, data, budgets, sizes in extents(runs)]
     parts.append("; ".join(name + f": {counted(count, 'run')}" * (len(machines) > 1)
                            for name, count in sorted(machines.items())))
     made_by = [part for config in known for part in parts_of(config)]
@@ -186,14 +186,22 @@ def commit(config):
 
 
 def extents(runs):
-    """[("Pre-training" or "Training", datasets, planned epochs, sizes of input)] as sets."""
+    """[("Pre-training" or "Training", datasets, what is planned in words, sizes of input)]."""
     found = []
     for word, pretraining in (("Pre-training", True), ("Training", False)):
         some = [run for run in runs if run.setting.pretraining == pretraining]
         if some:
-            found.append((word, {run.setting.data for run in some}, {run.planned for run in some},
+            found.append((word, {run.setting.data for run in some}, planned(some),
                           {input_size(run) for run in some}))
     return found
+
+
+def planned(runs):
+    """`4 and 18 epochs, 11 penalties`: lbfgs has these."""
+    counts = {"epochs": set(), "penalties": set()}
+    for run in runs:
+        counts["penalties" if run.setting.optimizer == "lbfgs" else "epochs"].add(run.planned)
+    return ", ".join(f"{listing(found)} {word}" for word, found in counts.items() if found)
 
 
 def input_size(run):

@@ -77,11 +77,10 @@ def copies(result, part):
     return found
 
 
-def mean_std_text(measure):
+def mean_std_text(measure, digits=4):
     """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
-    if measure.mean is None:
-        return "-"
-    return f"{measure.mean:.4f}" + (f" ± {measure.std:.4f}" if measure.std is not None else "")
+    mean, *spread = ("-" if value is None else f"{value:.{digits}f}" for value in measure[:2])
+    return mean + f" ± {spread[0]}" * (spread[0] != "-")
 
 
 def clock(seconds):
@@ -111,11 +110,12 @@ def cells(results, first="Setting", labels=None):
         line = {first: labels[place] if labels else told}
         line.update((heading(name), texts[place]) for name, texts in columns.items())
         for name, measure in found.items():
-            line[name] = mean_std_text(measure)
+            line[name] = mean_std_text(measure, 0 if name == "RankMe" else 4)
             if any(r.pretrainings > 1 for r in results):
                 line[f"{name}, ± over pre-trainings"] = (
                     "-" if measure.between is None else f"{measure.between:.4f}")
-        line.update({"Epochs": f"{values['epochs_done']}/{values['epochs_planned']}",
+        penalties = " penalties" * (result.setting.optimizer == "lbfgs")
+        line.update({"Epochs": f"{values['epochs_done']}/{values['epochs_planned']}{penalties}",
                      "Seeds": f"{result.seeds}"})
         if any(r.pretrainings > 1 for r in results):
             line["Pre-trainings"] = f"{result.pretrainings or '-'}"

@@ -1,6 +1,7 @@
 """Values on a command line, messages in one line, and what run.sh takes."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -8,7 +9,7 @@ import utils
 from conf import global_settings as settings
 from grid_search.all_methods import make_cells
 from records.provenance import ROOT
-from training.command_line import parse_train
+from training.command_line import parse_pretrain, parse_train
 
 
 def parsed(*words):
@@ -55,3 +56,16 @@ def test_help_of_run_sh_runs_and_installs_nothing(words, tmp_path):
                           cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "") and "bash run.sh demo" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words, ratio", [([], 0.1), (["--data", "cifar10"], 1), (["--data", "folder"], 1),
+                                          (["--data", "imagenet", "--sample-ratio", "0.3"], 0.3)])
+def test_few_pictures_are_all_pretrained_on(words, ratio):
+    assert parse_pretrain(words).sample_ratio == ratio
+
+
+@pytest.mark.parametrize("program", ["pretrain", "train", "test", "predict", "export"])
+def test_help_tells_a_default_once(program):
+    done = subprocess.run([sys.executable, ROOT / f"{program}.py", "--help"], capture_output=True, text=True, check=True)
+    flags = " ".join(done.stdout.split()).split(" --")
+    assert len(flags) > 5 and not any("default: None" in flag or flag.count("(default") > 1 for flag in flags)

@@ -82,6 +82,8 @@ def test_the_answers_are_those_of_test_py(image_folder, pile, monkeypatch, data,
     assert [(row["class"], row["probability"]) for row in after] == \
         [(row["predicted_class"], row["probability"]) for row in before]
     assert [os.path.basename(os.path.dirname(row["file"])) for row in after] == [row["true_class"] for row in before]
+    assert [row["file"] for row in before] == [row["file"] for row in after]
+    assert [row["image"] for row in before] == [str(number) for number in range(12)]
 
 
 def test_all_probabilities_of_three_classes(pile):

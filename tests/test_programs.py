@@ -54,7 +54,7 @@ def check_details(root, model_type, accuracy):
     assert run(test_program, root, "--model-type", model_type, "--csv-dir", str(folder)) == 0
     predictions, classes, confusion = (rows_of(folder / f"{name}.csv")
                                        for name in ("predictions", "classes", "confusion"))
-    assert len(predictions) == 12
+    assert [row["image"] for row in predictions] == [str(number) for number in range(12)]
     assert sum(row["true_class"] == row["predicted_class"] for row in predictions) / 12 == pytest.approx(accuracy)
     assert sum(int(row["correct"]) for row in classes) / 12 == pytest.approx(accuracy)
     for row in confusion:
@@ -154,6 +154,7 @@ WRONG = {
     "ratio of zero": (["--model-type", "Supervised", "--label-ratio", "0"], 2, "above 0"),
     "resume in words": (["--model-type", "Supervised", "--resume", "maybe"], 2, "neither True nor False"),
     "batch too large": (["--model-type", "Supervised", "--batch-size", "999"], 1, "larger than"),
+    "no device": (["--model-type", "Supervised", "--device", "meta"], 2, "'meta' is none of cpu, cuda and cuda:N"),
     "no such device": (["--model-type", "Supervised", "--device", "cuda:77"], 1, "cuda:77"),
     "no pre-training": (["--model-type", "SelfSupervisedPretrained"], 1, "pretrain.py"),
     "no such checkpoint": (["--model-type", "SupervisedPretrainedFinetune", "--batch-size", "4",

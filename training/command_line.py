@@ -25,10 +25,12 @@ def parse_pretrain(argv):
         "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names,
               "optimizer": BY_STEPS},
         model_type="SelfSupervisedPretraining", data=settings.PRETRAINING_DATA, lr=1e-4,
-        optimizer="adam", sample_ratio=0.1, weight_decay=1e-4, **dict.fromkeys(HELD_OUT))
+        optimizer="adam", sample_ratio=None, weight_decay=1e-4, **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
-    # ImageNet is there to be pre-trained on.
-    _hold_out(parser, args, {"val_ratio": 0.0} if args.data == settings.PRETRAINING_DATA else {})
+    usual = args.data == settings.PRETRAINING_DATA  # there to be pre-trained on, and large
+    if args.sample_ratio is None:
+        args.sample_ratio = settings.SAMPLE_RATIO if usual else 1.0
+    _hold_out(parser, args, {"val_ratio": 0.0} if usual else {})
     if args.unlabelled and (args.data != "folder" or PRETRAININGS[args.model_type].labels):
         parser.error("--unlabelled is for pre-training without labels on own images "
                      f"(--data folder); {args.model_type} on {args.data} has no use for it")
@@ -48,8 +50,8 @@ def parse_pretrain(argv):
 def parse_train(argv):
     """The settings of train.py."""
     parser = utils.build_parser(
-        "Train one of the five methods on a labelled dataset.", "T",
-        {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data="cifar100",
+        "Train one of the methods on a labelled dataset.", "T",
+        {"model_type": tuple(MODEL_TYPES), "data": tuple(DATASETS)}, data=settings.LABELLED_DATA,
         **dict.fromkeys(HELD_OUT))
     args = parser.parse_args(argv)
     if not utils.by_steps(vars(args)):

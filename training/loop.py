@@ -18,7 +18,7 @@ from records.runs import CsvLog, plain_config
 from records.tensorboard_log import TensorBoardLog
 from training.command_line import peak_rate, warmup_epochs
 from training.optimizers import build_optimizer, learning_rate
-from training.signals import Signals, stop_for
+from training.signals import NOTED, Signals, stop_for
 
 SAVE_SECONDS = 5  # between checkpoints of shorter epochs
 PRINT_SECONDS = 1  # between printed lines of shorter epochs
@@ -92,7 +92,7 @@ class Run:
         self._saved = self._printed = time.monotonic()
         self.save_seconds = SAVE_SECONDS
         self._unsaved_best = self._unsaved_predictions = None
-        self._signals, self._agree = Signals(), distributed.Agreement()
+        self._signals, self._agree = Signals(), distributed.Agreement(NOTED)
         if args.lr_scaling != "none" and self.optimizer:
             say(f"learning rate {args.lr:g} for {settings.BASE_BATCH} images, {self.peak:g} for "
                   f"{args.batch_size} ({args.lr_scaling} scaling)")
@@ -161,22 +161,16 @@ class Run:
     def _scored(self, epoch, steps):
         """The row of an epoch and the predicted classes, once its steps are done. Args: steps: () ->
         what train_one_epoch returns. Raises: Diverged, after marking it in the CSV."""
-        job, rate, size = self.job, self.rate(epoch), self.size(epoch)
+        job, row = self.job, self._row(epoch)
         self._started = time.perf_counter() - (self.progress or Progress()).seconds
-        row = {"epoch": epoch}
-        if len(job.sizes) > 1:
-            row["image_size"] = size(self.steps - 1)
-        if not job.solve:
-            row["learning_rate"] = rate(self.steps - 1)
         try:
             result = steps()
             seconds = time.perf_counter() - self._started
             scores, predicted = job.evaluate(epoch)
             if epoch == self.args.epochs:  # before, the statistics of batch norm may recover
-                check_scores(scores, self.steps, epoch, rate)
+                check_scores(scores, self.steps, epoch, self.rate(epoch))
         except Diverged:
-            self.log.write({**row, job.names[0]: math.nan})
-            self._save_best()
+            self.mark_diverged(epoch)
             raise
         for name, value in zip(job.names, (result.pop("loss"), result.pop("accuracy"))):
             if name:
@@ -186,6 +180,20 @@ class Run:
             row["images_per_second"] = round(len(job.batches.rows) / seconds, 1)
         row["seconds"] = round(time.perf_counter() - self._started, 3)
         return row, predicted
+
+    def _row(self, epoch):
+        """What is known of an epoch's row before its steps: the last one's size and rate."""
+        row = {"epoch": epoch}
+        if len(self.job.sizes) > 1:
+            row["image_size"] = self.size(epoch)(self.steps - 1)
+        if not self.job.solve:
+            row["learning_rate"] = self.rate(epoch)(self.steps - 1)
+        return row
+
+    def mark_diverged(self, epoch):
+        """Say in the CSV that an epoch diverged, and keep the best one before."""
+        self.log.write({**self._row(epoch), self.job.names[0]: math.nan})
+        self._save_best()
 
     def _finish_epoch(self, epoch, row, predicted):
         self.epoch, self.progress, self.row = epoch, None, row

@@ -83,10 +83,11 @@ def _look(args, place, pretraining):
             raise FileNotFoundError(f"no checkpoint to go on from: {_nearest(folder.parent, identity)}")
         return place._replace(state=state, restarted=again)
     if state:
-        diverged = rows and results.diverged(rows[-1])
-        how = "diverged" if diverged else checkpoint.unfinished(state) or "unfinished"
-        raise ValueError(f"{folder}: {how}; go on with: {provenance.command()} --resume; or begin "
-                         "anew with --overwrite")
+        if rows and results.diverged(rows[-1]):
+            raise ValueError(f"{folder}: diverged; another --lr makes another run, --overwrite this "
+                             "one anew")
+        raise ValueError(f"{folder}: {checkpoint.unfinished(state) or 'unfinished'}; go on with: "
+                         f"{provenance.command()} --resume; or begin anew with --overwrite")
     return place
 
 

@@ -6,12 +6,13 @@ import utils
 from records import provenance
 
 ONLY_SAVES = getattr(signal, "SIGUSR1", None)  # Windows has none
-NOTED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+NOTED = [getattr(signal, name) for name in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, name)]
 
 
 class Signals:
-    """Notes, as a context, the first SIGINT, SIGTERM or SIGUSR1, which waits for a checkpoint; after
-    one of the first two, the next ends the program at once. Outside the main thread it notes nothing."""
+    """Notes, as a context, a SIGINT, SIGTERM or SIGUSR1, which waits for a checkpoint. One of the first
+    two is not forgotten for the third, and the next of its kind ends the program at once. Outside the
+    main thread it notes nothing."""
 
     def __init__(self):
         self._number, self._before = None, {}
@@ -33,7 +34,8 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number, _):
-        self._number = number
+        if self._number in (None, ONLY_SAVES):
+            self._number = number
         if number != ONLY_SAVES:
             signal.signal(number, signal.SIG_DFL)
 

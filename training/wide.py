@@ -134,7 +134,16 @@ class Group:
             asked = self._signals.take()
             if asked or self._since() > 60 * args.checkpoint_minutes:
                 failed |= {run for run, now in progress().items()
-                           if run not in failed and not self._able(run, run.save_within, epoch, now)}
+                           if run not in failed and not self._able(run, _save_within, run, epoch, now)}
                 self._saved = time.monotonic()
                 stop_for(asked, epoch, AGAIN)
         return {run: now for run, now in progress().items() if run not in failed}
+
+
+def _save_within(run, epoch, progress):
+    """As Run.save_within. Raises: Diverged, after marking it in the CSV."""
+    try:
+        run.save_within(epoch, progress)
+    except Diverged:
+        run.mark_diverged(epoch)
+        raise

@@ -77,7 +77,7 @@ class Torch:
     """PyTorch as data/dataloader.py sees it on such a machine."""
 
     def __init__(self, free):
-        self.cuda = SimpleNamespace(mem_get_info=lambda device: (free, 10 ** 12))
+        self.cuda = SimpleNamespace(mem_get_info=lambda device: (10 ** 12 + free, 2 * 10 ** 12))
         self.device = lambda name: Cuda() if name == "cuda" else torch.device(name)
 
     def __getattr__(self, name):
@@ -99,9 +99,9 @@ def pretend(monkeypatch):
     return lambda free: monkeypatch.setattr(dataloader, "torch", Torch(free))
 
 
-@pytest.mark.parametrize("free, resident", [(2 * 9 * 48, True), (2 * 9 * 48 - 1, False)])
+@pytest.mark.parametrize("free, resident", [(9 * 48, True), (9 * 48 - 1, False)])
 def test_images_on_an_accelerator_are_those_that_are_streamed(pretend, free, resident):
-    """Nine of eleven images of 48 bytes live there where they take half of the free memory, else none."""
+    """Nine of eleven images of 48 bytes live there where half of the memory stays free beside them, else none."""
     pretend(free)
     images = np.random.default_rng(0).integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
     rows = np.array([10, 1, 7, 2, 3, 9, 5, 8, 4])
@@ -139,9 +139,9 @@ def test_each_process_holds_its_part_and_gets_its_share(pretend, count, batch_si
         same_batches(there, here)
         return None if parts is None else len(parts)
 
-    pretend(2 * held * 48)
+    pretend(held * 48)
     assert sum(processes.run(work)) == 9
-    pretend(2 * held * 48 - 1)
+    pretend(held * 48 - 1)
     assert processes.run(work) == [None] * count
 
 

@@ -198,6 +198,7 @@ def test_any_flag_is_varied_also_without_pretraining(grid):
 @pytest.mark.parametrize("vary, message", [
     ("--weight-decay", "expected flags and their values"), ("weight-decay 0,1", "weight-decay is no flag"),
     ("--wieght 0,1", "--wieght is no flag"), ("--weight-decay 0,x", "'x' is not a number"),
+    ("--milestones 0.3,0.6", "commas are part of what --milestones means"), ("--std 1,1,1", "--std means"),
     ("--temperature 0.1,0.5", "--temperature is of pre-training"), ("--epochs 2,2", "two cells are the same run")])
 def test_a_wrong_vary_is_one_line(grid, vary, message):
     status, out, err = grid.finish(OPTIMIZERS="sgd", LRS="0.1", VARY=vary)

@@ -50,12 +50,12 @@ def test_a_clear_difference_is_said_with_its_size_and_certainty(tmp_path):
     assert f"Of the same {IMAGES} test images \"Self-supervised pre-training, linear\" recognised most" in words
     assert "(mean of 3 trainings)" in words and "no difference was shown" not in words
     points, low, high = map(float, re.search(
-        r"better by ([\d.]+) percentage points \(95 % interval: ([\d.]+) to ([\d.]+)\)", words).groups())
+        r"better by ([\d.]+) percentage points \(95 % interval: ([\d.]+) to ([\d.]+)[;)]", words).groups())
     assert 0 < low < points < high
     found, = compare(read_results(tmp_path))
     accuracies = [method.result.test.mean for method in found.methods]
     assert points == pytest.approx(100 * (accuracies[0] - accuracies[1]), abs=0.06)
-    assert "| shown " in text and "| methods " in text
+    assert "| shown " in text and "| one pre-training " in text
 
 
 def test_equal_methods_are_not_told_apart(tmp_path):
@@ -112,7 +112,23 @@ def test_seeds_that_vary_hide_a_difference_that_one_seed_shows(tmp_path):
 def test_one_pretraining_behind_all_is_named(tmp_path):
     train(tmp_path, SCRATCH, 0.0)
     train(tmp_path, LINEAR, 0.6)
-    assert "start from one pre-training" in said(tmp_path)[0]
+    words, text = said(tmp_path)
+    assert "start from one pre-training" in words and "; of one pre-training alone)" in words
+    assert "| one pre-training " in text
+
+
+def test_from_scratch_with_another_stem_is_held_against_networks_that_start_from_weights(tmp_path):
+    """The same network as theirs; what it takes and what is worth labels is said of the better one alone."""
+    for stem, level in (("3x3", 0.6), ("7x7", 0.0)):
+        train(tmp_path, SCRATCH, level, stem=stem)
+    train(tmp_path, LINEAR, 0.3)
+    train(tmp_path, TUNED, 0.3, spread=0.1)
+    words, _ = said(tmp_path)
+    first, other = words.index('Against "Supervised from scratch", which'), words.index(
+        '"Supervised from scratch, 7x7 stem" recognised')
+    sentence = words[other:].split("\n")[0]
+    assert first < other and "Against that, \"Self-supervised pre-training, fine-tuned\" is better by" in sentence
+    assert "linear" not in sentence and "A training took" not in sentence
 
 
 def test_missing_predictions_leave_a_method_out_and_say_so(tmp_path):
@@ -189,7 +205,9 @@ def test_a_classifier_that_is_solved_is_one_network_whatever_its_seeds(tmp_path)
     solved = next(method for method in comparison.methods if method.model_type != "Supervised")
     assert solved.sample.trainings == 3 and len(solved.sample.shares) == 1 and not comparison.pairs[0].found.seeds
     assert solved.result.seeds == 1 and solved.result.test.std is None
-    assert "are one network: with all labels the solver ends at the same classifier" in said(tmp_path)[0]
+    words, _ = said(tmp_path)
+    assert "With all labels the solver of" in words and "ends at the same classifier" in words
+    assert "only one training" not in words, "to train it again would change nothing"
     for labels in (0.1, 1):
         train(tmp_path, LINEAR, 0.6, labels=labels, optimizer="lbfgs", feature_views=int(labels))
     assert [len(method.sample.shares) for comparison in compare(read_results(tmp_path))

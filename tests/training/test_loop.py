@@ -174,6 +174,8 @@ def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, monkeypatc
     log, = image_folder.glob("out/res/*.csv")
     rows = list(csv.DictReader(open(log, newline="")))
     assert [row["train_loss"] for row in rows][1] == "nan" and rows[1]["test_accuracy"] == ""
+    assert run(train, image_folder, *arguments) == 1
+    assert "diverged; another --lr makes another run, --overwrite this one anew" in capsys.readouterr().err
 
 
 def test_weights_that_only_the_evaluation_sees_diverge(image_folder, capsys):

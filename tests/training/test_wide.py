@@ -141,7 +141,7 @@ def test_one_that_cannot_be_written_leaves_the_others(group, monkeypatch, minute
             raise OSError("cannot write it")
         save(path, state)
     monkeypatch.setattr(checkpoint, "save", failing)
-    group(*OWN, shared=["--checkpoint-minutes", minutes])
+    group(*OWN, shared=["--checkpoint-minutes", str(minutes)])
     said = [Path(f"group/{number}.txt").read_text() for number in range(4)]
     assert said[1].splitlines()[-1] == "error: cannot write it" and said[1].count("error") == 1
     assert ["epoch 3/3" in text for text in said] == [True, False, True, True]
@@ -197,8 +197,11 @@ def test_a_device_holds_the_features_once(group, monkeypatch):
     assert one == other and one["train"] == one["val"] != one["test"]
 
 
-def test_one_that_diverges_leaves_and_the_others_go_on(group, capsys):
-    commands = group(OWN[0], ["--optimizer", "sgd", "--lr", "1e30", "--warmup-epochs", "0"], OWN[1])
+@pytest.mark.parametrize("minutes", [10, 1e-9])
+def test_one_that_diverges_leaves_and_the_others_go_on(group, minutes):
+    """Whether that is noticed at the end of an epoch or at a checkpoint inside it."""
+    commands = group(OWN[0], ["--optimizer", "sgd", "--lr", "1e30", "--warmup-epochs", "0"], OWN[1],
+                     shared=["--checkpoint-minutes", str(minutes)])
     said = Path("group/1.txt").read_text().splitlines()[-1]
     assert said.startswith("error: ") and "is not finite any more in epoch 1" in said
     diverged, = Path("group").glob("res/*lr1e+30*.csv")
