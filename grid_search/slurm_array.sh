@@ -5,7 +5,7 @@
 # Any grid as a Slurm array, one cell a task, submitted from the repository's root:
 #   sbatch --array=1-24 --gres=gpu:1 --cpus-per-task=8 --time=4:00:00 \
 #       grid_search/slurm_array.sh grid_search/supervised_grid_search.sh --device cuda
-# A grid with pre-training is two arrays, of ONLY=pretrain and of ONLY=cells; see the README.
+# A grid with pre-training is two arrays, of ONLY=pretrain and of ONLY=cells; see docs/grids.md.
 # At its time limit a task writes a checkpoint; submitting the same again runs what is unfinished.
 set -euo pipefail
 if (($# == 0)) || [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then

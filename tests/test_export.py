@@ -19,7 +19,7 @@ from tests.checkpoints import MEAN, STD, make_checkpoint
 from tests.common import ROOT, rows_of
 
 CLASSES = ["new\nline", 'quo"te', "é☃"]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "apply.md").read_text(encoding="utf-8"), re.S)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_the_stem_is_a_networks_own(made):
 
 
 def draw(folder):
-    """Pictures of every kind that the README's lines are for. Returns: their names."""
+    """Pictures of every kind that the lines of docs/apply.md are for. Returns: their names."""
     rng = np.random.default_rng(1)
 
     def smooth(width, height, mode="RGB"):

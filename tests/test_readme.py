@@ -1,4 +1,5 @@
-"""README.md: every command parses, every flag is explained, the results are those in res/."""
+"""README.md and docs/: every command parses, every link leads somewhere, every flag is explained, the results are those
+in res/."""
 
 import re
 import shlex
@@ -19,7 +20,8 @@ from tests.common import ROOT
 from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("res/**/*.md"))]
+COMMANDS = [line for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
             for line in block.replace("\\\n", " ").splitlines() if line]
 PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse, "predict.py": predict.parse,
            "export.py": export.parse}
@@ -46,6 +48,17 @@ def test_command_parses(command):
         assert (ROOT / second).is_file()
     else:
         assert first == "tensorboard"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """To files that are here, and to headings as GitHub names them."""
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        heads = re.findall(r"^#+ (.+)$", target.read_text(), re.M) if anchor else []
+        assert not anchor or anchor in {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}, link
 
 
 def test_every_flag_is_explained():
