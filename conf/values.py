@@ -44,7 +44,7 @@ def milestones(text):
 
 
 def device_name(text):
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+    if not re.fullmatch(r"(cpu|cuda)(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of cpu, cuda and cuda:N")
     return text
 
