@@ -109,7 +109,7 @@ def make_probe(args, split, view, device):
     if probe is None:
         print(f"no kNN accuracy: too few images of {args.knn_data or args.data} "
               f"({len(probed.rows)}) have labels that are not trained on; name others with "
-              "--knn-data", flush=True)
+              "--knn-data, or leave some out with --sample-ratio", flush=True)
     return probe or rank_probe(split, *options)
 
 

@@ -122,7 +122,7 @@ ARGUMENTS = {
     "label_ratio": _flag("T", "share of the labelled images to train on", type=_RATIO, default=1.0),
     "val_ratio": _flag("PT", "share of the training set held out to choose on; to pre-training it "
                        "is what later trainings shall hold out; a split of own images brings its "
-                       "own (default: 0.1, of imagenet none)", type=number(float, 0, 0.9), default=0.1),
+                       "own (default: 0.1; pretrain.py on imagenet: none)", type=number(float, 0, 0.9), default=0.1),
     "val_seed": _flag("PT", "seed of what is held out",
                       lambda given: bool(given["val_ratio"]), type=_SEED, default=0),
     "eval_every": _flag("T", "epochs between evaluations, counted back from the last (default: so "

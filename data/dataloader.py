@@ -25,7 +25,8 @@ def steps_of(images, batch_size):
 
 
 class _Ordered:
-    """Rows of an array cut into batches, as many as steps_of says. An order, its steps and shares are positions among the rows, from 0.
+    """Rows of an array cut into batches, as many as steps_of says. An order, its steps and shares are
+    positions among the rows, from 0.
 
     Args: labels: int64 (N,). batch_size: images of a batch, in all processes together.
         rows: the rows to use, None for all. piece_size: images, in all processes together, that go

@@ -62,8 +62,10 @@ def _cell(name, kind, data, row, options, sources):
     weights = ["--pretrained-model-path", str(source.weights)] if source else []
     own = ("--model-type", name, "--data", data, *row, *weights)
     words = (*own, *options)
-    if not utils.by_steps(vars(parse_train(words))):  # its epochs are penalties, no passes over images
-        words += ("--epochs", str(parse_train(own).epochs))
+    found = parse_train(words)
+    penalties = None if utils.by_steps(vars(found)) else parse_train(own).epochs
+    if penalties and found.epochs != penalties:  # those that were asked for are passes over the images
+        words += ("--epochs", str(penalties))
     return Cell("train.py", words, parse_train(words), source)
 
 

@@ -213,7 +213,8 @@ def _variations(words):
         if known is None or not flag.startswith("--"):
             raise ValueError(f"VARY: {flag} is no flag of train.py or pretrain.py")
         if isinstance(known.options.get("default"), list) or "R,G,B" in known.options.values():
-            raise ValueError(f"VARY: commas are part of what {flag} means; start a grid for each")
+            raise ValueError(f"VARY: commas are part of what {flag} means; give it as an option, a "
+                             "grid for each value")
         axes.append([(flag, value, "T" in known.programs) for value in values.split(",")])
     return [tuple([word for flag, value, training in chosen if training == wanted
                    for word in (flag, value)] for wanted in (True, False))

@@ -82,7 +82,7 @@ def slots(sources, cells):
     JOBS or DEVICES say otherwise, once the first one on each backbone has extracted its features.
     """
     devices, jobs = os.environ.get("DEVICES", "").split(), _number("JOBS", 1, 1024)
-    small = cells and all(MODEL_TYPES[cell.args.model_type].frozen and cell.args.device == "cpu"
+    small = cells and all(MODEL_TYPES[cell.args.model_type].frozen and cell.args.device.startswith("cpu")
                           and cell.args.optimizer != "lbfgs" for cell in cells)
     if jobs or devices or not small:
         return jobs or len(devices) or 1, devices, []

@@ -59,9 +59,8 @@ def _best(comparison, first):
     images = first.sample.shares.shape[1]
     told = [f"Of the same {images} test images {_name(first)} recognised most: "
             f"{_percent(first.sample.accuracy)} ({_trainings(first)})."]
-    told_of = scratches_of(comparison)[:1]
     pairs = [pair for pair in comparison.pairs
-             if pair.one is first and first not in told_of and pair.other not in told_of]
+             if pair.one is first and not any(_told_apart(pair, comparison))]
     better = [pair for pair in pairs if pair.shown]
     undecided = [pair for pair in pairs if not pair.shown]
     if better:
@@ -70,6 +69,13 @@ def _best(comparison, first):
         told.append("No difference was shown between it and "
                     f"{_listed(f'{_name(pair.other)} ({_gap(pair)})' for pair in undecided)}.")
     return " ".join(told)
+
+
+def _told_apart(pair, comparison):
+    """For each stem from scratch, whether a pair is in what is said of it by itself."""
+    for place, scratch in enumerate(scratches_of(comparison)):
+        other = pair.one if pair.other is scratch else pair.other if pair.one is scratch else None
+        yield other is not None and (place == 0 or other.model_type in STARTED)
 
 
 def scratches_of(comparison):
@@ -85,11 +91,13 @@ def _against_scratch(comparison):
     pairs = [pair for pair in comparison.pairs if scratch in (pair.one, pair.other)]
     if not pairs:
         return [_costs(comparison)]
-    return [_against(scratch, pairs), *(_against_other(comparison, other) for other in others)]
+    return [_against(scratch, pairs),
+            *filter(None, (_against_other(comparison, other) for other in others))]
 
 
 def _against_other(comparison, scratch):
-    """As `_against`, in a sentence, without costs and labels: of networks that start from weights."""
+    """As `_against`, in a sentence, without costs and labels, of networks that start from weights; ""
+    where there are none."""
     told = []
     for pair in comparison.pairs:
         if scratch not in (pair.one, pair.other):
@@ -99,9 +107,8 @@ def _against_other(comparison, scratch):
             found = (f"{'better' if pair.other is scratch else 'worse'} by {_by(pair)}" if pair.shown
                      else f"not shown to differ ({_gap(pair, pair.other is scratch)})")
             told.append(f"{_name(method)} is {found}")
-    against = f" Against that, {_listed(told)}." if told else ""
-    return (f"{_name(scratch)} recognised {_percent(scratch.sample.accuracy)} ({_trainings(scratch)})."
-            + against)
+    return told and (f"{_name(scratch)} recognised {_percent(scratch.sample.accuracy)} "
+                     f"({_trainings(scratch)}). Against that, {_listed(told)}.")
 
 
 def _against(scratch, pairs):
@@ -162,11 +169,12 @@ def _limits(comparison):
     solved = [method for method in able if method.result.setting.solved and len(method.sample.shares) == 1]
     if solved:
         told.append(f"With all labels the solver of {_listed(map(_name, solved))} ends at the same classifier "
-                    "for every seed. What is said of it holds for this very pre-training on other images; "
-                    "another seed of that (pretrain.py --seed) may turn it round.")
+                    "for every seed. What is said of it holds for this very pre-training on other images"
+                    + "; another seed of that (pretrain.py --seed) may turn it round"
+                    * all(method.result.pretrainings for method in solved) + ".")
     single = [method for method in able if method.sample.trainings == 1 and method not in solved]
     if single:
-        which = "each method" if len(single + solved) == len(able) else _listed(map(_name, single))
+        which = "each method" if len(single) == len(able) else _listed(map(_name, single))
         told.append(f"There is only one training of {which}: what is said of it holds for these very "
                     "networks on other images, not for the methods; another seed may turn it round. "
                     "Train with three seeds or more (--seed) to compare methods.")
@@ -261,9 +269,10 @@ def _alone(pair):
 
 def _between(pair):
     """What a difference is one of, in words."""
-    before = [method for method in (pair.one, pair.other) if method.result.pretrainings == 1]
+    before = [method.result.runs[0].behind for method in (pair.one, pair.other)
+              if method.result.pretrainings == 1]
     return ("these networks" if not pair.found.seeds else "methods" if not before else
-            "one pre-training" + " each" * (len(before) > 1))
+            "one pre-training" + " of each" * (len(set(before)) > 1))
 
 
 def _gap(pair, ahead=True):

@@ -12,6 +12,7 @@ import utils
 from records.files import whole
 
 BEST = Path(__file__).parents[1] / "conf" / "best.yaml"
+OTHERS = "model-type", "data", "seed", "amp", "micro-batch-size"  # of the run or its machine
 HEADER = """\
 # Settings per method that run.sh passes on, by dataset of the labelled task; `report.py --best`
 # writes those that the command of each method's best run said. Those of the digits make a demo of a
@@ -58,8 +59,7 @@ def read_best(path):
 
 def told_options(command):
     """{option: number or text} of what a command line of train.py, as its YAML has it, says of the
-    setting: all but the method, the dataset, the weights and the seed. None for one that train.py
-    would not take."""
+    setting. None for one that train.py would not take."""
     told = {}
     try:
         words = shlex.split(str(command))
@@ -71,7 +71,7 @@ def told_options(command):
     except (ValueError, KeyError, argparse.ArgumentTypeError):
         return None
     return {name: value for name, value in told.items()
-            if value is not None and name not in ("model-type", "data", "seed")}
+            if value is not None and name not in OTHERS}
 
 
 def _value(name, word):

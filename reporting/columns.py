@@ -105,7 +105,7 @@ def shared(results, columns):
     parts = []
     for name in SHARED:
         values = {row.get(name) for row in rows}
-        some = None in values and name in ("sample_ratio", "batch_size")  # not all have one
+        some = None in values and name in ("lr", "batch_size", "sample_ratio")  # not all have one
         values -= {None} if some else set()
         if name not in columns and len(values) == 1 and values != {None}:
             (value,) = values

@@ -54,6 +54,8 @@ def made_from(name=NAME, weights=None, data="images", duplicates=None, **setting
     setting, seed, _ = results.parse_name(name)
     own = {"model_type": setting.model_type, "data": setting.data, "optimizer": setting.optimizer, "lr": setting.lr,
            "batch_size": setting.batch_size, "seed": seed}
+    if settings.get("optimizer") == "lbfgs":
+        del own["lr"], own["batch_size"]
     if setting.pretraining:
         known = {**PRETRAINING, **own, "sample_ratio": setting.ratio, **settings}
     else:

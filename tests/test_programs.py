@@ -268,7 +268,7 @@ def test_where_all_labels_are_trained_on_none_are_asked(image_folder, capsys, mo
     assert knn_column(image_folder, *common, *more) == ""
     said = [line for line in capsys.readouterr().out.splitlines() if "kNN" in line]
     assert said == ["no kNN accuracy: too few images of cifar100 (0) have labels that are not trained on; name others "
-                    "with --knn-data"]
+                    "with --knn-data, or leave some out with --sample-ratio"]
     assert knn_column(image_folder, *common, "--knn-data", "digits") != ""
     assert knn_column(image_folder, "SelfSupervisedPretraining", *common[1:]) != ""
 

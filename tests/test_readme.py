@@ -20,7 +20,7 @@ from tests.common import ROOT
 from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("res/**/*.md"))]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *(path for path in TRACKED if path.suffix == ".md")]
 COMMANDS = [line for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.S)
             for line in block.replace("\\\n", " ").splitlines() if line]
 PARSERS = {"pretrain.py": parse_pretrain, "train.py": parse_train, "test.py": test.parse, "predict.py": predict.parse,

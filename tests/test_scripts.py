@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from conf.methods import MODEL_TYPES
+from grid_search import all_methods
 from grid_search.all_methods import make_cells
 from grid_search.cells import make_cells as grid_cells
 from reporting.best import BEST, read_best
 from tests.common import BASH, ROOT, environment, make_venv
-from training.command_line import parse_pretrain, parse_train
+from training.command_line import PENALTIES, parse_pretrain, parse_train
 
 SCRIPTS = sorted({*ROOT.glob("*.sh"), *ROOT.glob("grid_search/*.sh"), *ROOT.glob("tests/**/*.sh")})
 NEWER = {  # than bash 3.2, or than what BSD has
@@ -97,6 +98,17 @@ def test_run_sh_runs_what_best_yaml_has_and_everything_where_it_has_nothing(monk
         rows = read_best(BEST).get(data, {})
         found = [cell.args.model_type for cell in make_cells(data, [], Path.cwd()) if not cell.pretraining]
         assert found == [name for name in MODEL_TYPES if name in rows or not rows], data
+
+
+@pytest.mark.parametrize("row, penalties", [({}, PENALTIES), ({"epochs": 20}, 20)])
+def test_epochs_for_all_methods_are_no_penalties(monkeypatch, row, penalties):
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.setattr(all_methods, "read_best", lambda path: {"digits": {
+        "Untrained": {"optimizer": "lbfgs", **row}, "Supervised": {}}})
+    for options in ([], ["--epochs", "30"]):
+        solved, stepped = sorted(make_cells("digits", options, Path.cwd()), key=lambda cell: cell.args.optimizer)
+        assert (solved.args.epochs, stepped.args.epochs) == (penalties, 30 if options else 200)
+        assert solved.options.count("--epochs") == len(row) + 2 * bool(options), "said no more than is needed"
 
 
 @pytest.mark.parametrize("make", [

@@ -84,8 +84,8 @@ def _look(args, place, pretraining):
         return place._replace(state=state, restarted=again)
     if state:
         if rows and results.diverged(rows[-1]):
-            raise ValueError(f"{folder}: diverged; another --lr makes another run, --overwrite this "
-                             "one anew")
+            raise ValueError(f"{folder}: diverged; another --lr makes another run, --overwrite makes "
+                             "this one anew")
         raise ValueError(f"{folder}: {checkpoint.unfinished(state) or 'unfinished'}; go on with: "
                          f"{provenance.command()} --resume; or begin anew with --overwrite")
     return place

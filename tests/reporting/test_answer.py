@@ -122,8 +122,11 @@ def test_from_scratch_with_another_stem_is_held_against_networks_that_start_from
     for stem, level in (("3x3", 0.6), ("7x7", 0.0)):
         train(tmp_path, SCRATCH, level, stem=stem)
     train(tmp_path, LINEAR, 0.3)
-    train(tmp_path, TUNED, 0.3, spread=0.1)
+    train(tmp_path, TUNED, 0.9, spread=0.1)
     words, _ = said(tmp_path)
+    pair, = [pair for pair in compare(read_results(tmp_path))[0].pairs if pair.one.model_type.endswith("Finetune")
+             and pair.other.result.setting.told("stem") == "7x7"]
+    assert words.count(f"by {100 * pair.found.value:.1f} percentage points") == 1, "once"
     first, other = words.index('Against "Supervised from scratch", which'), words.index(
         '"Supervised from scratch, 7x7 stem" recognised')
     sentence = words[other:].split("\n")[0]
@@ -208,6 +211,9 @@ def test_a_classifier_that_is_solved_is_one_network_whatever_its_seeds(tmp_path)
     words, _ = said(tmp_path)
     assert "With all labels the solver of" in words and "ends at the same classifier" in words
     assert "only one training" not in words, "to train it again would change nothing"
+    train(tmp_path / "few", SCRATCH, 0.0, seeds=1)
+    train(tmp_path / "few", LINEAR, 0.6, optimizer="lbfgs", spread=0)
+    assert 'only one training of "Supervised from scratch":' in said(tmp_path / "few")[0]
     for labels in (0.1, 1):
         train(tmp_path, LINEAR, 0.6, labels=labels, optimizer="lbfgs", feature_views=int(labels))
     assert [len(method.sample.shares) for comparison in compare(read_results(tmp_path))

@@ -24,7 +24,7 @@ def test_the_stem_goes_with_its_learning_rate(tmp_path, accuracy, wanted):
 def test_the_setting_is_all_that_the_command_said(tmp_path):
     """And nothing of what was best before; whether the method's own folder, weights or seed had other names is not."""
     commands = {0.1: "train.py --model-type Supervised --lr=1e-1 --scheduler cosine --seed 0", 0.03:
-                "torchrun --nproc-per-node=2 /there/train.py --data cifar100 --model_type Supervised --lr 0.03 --amp off "
+                "torchrun --nproc-per-node=2 /there/train.py --data cifar100 --model_type Supervised --lr 0.03 --amp bf16 "
                 "--weight_decay 0 --mean -0.1,0,0 --milestones 0.3,0.6 --label-ratio 1 --seed 7 --output-dir x --compile"}
     for lr, command in commands.items():
         name = NAME.replace("lr0.1", f"lr{lr}")
@@ -33,7 +33,7 @@ def test_the_setting_is_all_that_the_command_said(tmp_path):
     best.write_text("cifar100:\n  Supervised: {optimizer: adam, lr: 9.0, start-size: 16, epochs: 30}\n")
     assert report.main(["--res", str(tmp_path / "res"), "--best", str(best)]) == 0
     row = yaml.safe_load(best.read_text())["cifar100"]["Supervised"]
-    assert row == {"lr": 0.03, "amp": "off", "weight-decay": 0, "mean": "-0.1,0,0", "milestones": "0.3,0.6",
+    assert row == {"lr": 0.03, "weight-decay": 0, "mean": "-0.1,0,0", "milestones": "0.3,0.6",
                    "label-ratio": 1}
     args = parse_train(["--model-type", "Supervised", *words_of(row)])
     assert (args.weight_decay, args.mean, args.milestones) == (0, [-0.1, 0, 0], [0.3, 0.6])

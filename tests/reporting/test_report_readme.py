@@ -171,3 +171,18 @@ def test_it_shows_all_runs_or_none(study, capsys):
     ({"default size", 64, 32}, "32, 64 and default size")])
 def test_listing(values, expected):
     assert readme.listing(values) == expected
+
+
+def test_what_is_solved_has_penalties_and_neither_rate_nor_batches(tmp_path):
+    """What the others have in common is said all the same."""
+    write(tmp_path / "res", PRETRAINED + "1", [{"loss": 2.5, "rankme": 227.85}])
+    write(tmp_path / "res", f"{LINEAR}-ratio1", [epoch(0.5, 0.5)] * 11, optimizer="lbfgs")
+    write(tmp_path / "res", f"{SIMCLR}-ratio1", [epoch(0.6, 0.6)] * 4)
+    write(tmp_path / "res", NAME, [epoch(0.3, 0.3)] * 4)
+    lines = section(tmp_path)
+    assert any(line.startswith("All rows: learning rate 0.1 where there is one, batch size 128 where there is one, ")
+               for line in lines)
+    solved, = row(lines, "Supervised pre-training on the same images, linear")
+    assert "11/11 penalties" in solved and "4/4" in row(lines, "Supervised from scratch")[0]
+    assert any("Training on cifar100: 4 epochs, 11 penalties at 32 px" in line for line in lines)
+    assert "228" in row(lines, "Self-supervised (SimCLR), imagenet")[0]

@@ -64,7 +64,7 @@ def weights_for(program, arguments, root):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_cut_off_inside_two_epochs_and_gone_on_is_bit_equal(image_folder, monkeypatch, case):
+def test_cut_off_inside_two_epochs_and_gone_on_is_bit_equal(image_folder, monkeypatch, capsys, case):
     """Checkpoints after every step; the process ends after step 2, goes on, and after step 6: as if nothing was."""
     program, arguments = CASES[case]
     whole, weights = image_folder / "whole", image_folder / "weights"
@@ -92,6 +92,8 @@ def test_cut_off_inside_two_epochs_and_gone_on_is_bit_equal(image_folder, monkey
     (state, rows), (wanted, wanted_rows) = outcome(image_folder), outcome(whole)
     assert equal(state["model"], wanted["model"]) and equal(state["optimizer"], wanted["optimizer"])
     assert rows == wanted_rows and [row["epoch"] for row in rows] == ["1", "2"]
+    if program is pretrain:
+        assert capsys.readouterr().out.count("before training: ") == 2, "of the two that began anew"
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143),
@@ -175,7 +177,7 @@ def test_divergence_is_marked_and_leaves_the_checkpoint(image_folder, monkeypatc
     rows = list(csv.DictReader(open(log, newline="")))
     assert [row["train_loss"] for row in rows][1] == "nan" and rows[1]["test_accuracy"] == ""
     assert run(train, image_folder, *arguments) == 1
-    assert "diverged; another --lr makes another run, --overwrite this one anew" in capsys.readouterr().err
+    assert "diverged; another --lr makes another run, --overwrite makes this one anew" in capsys.readouterr().err
 
 
 def test_weights_that_only_the_evaluation_sees_diverge(image_folder, capsys):

@@ -3,9 +3,11 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from parallel import distributed
 from training.signals import NOTED, Signals
 
 SAVE, INTERRUPT, END = signal.SIGUSR1, signal.SIGINT, signal.SIGTERM
@@ -22,6 +24,18 @@ def test_a_checkpoint_alone_is_no_reason_to_forget_the_end(sent, wanted):
     assert all(signal.getsignal(number) != signals._note for number in NOTED)
 
 
-def test_among_processes_an_end_outranks_a_checkpoint():
-    """By the order that parallel.distributed.Agreement goes by."""
-    assert NOTED.index(SAVE) < min(NOTED.index(INTERRUPT), NOTED.index(END))
+@pytest.mark.parametrize("here, there, wanted", [(None, None, None), (SAVE, None, SAVE), (SAVE, INTERRUPT, INTERRUPT),
+                                                 (END, SAVE, END), (INTERRUPT, END, END)])
+def test_among_processes_an_end_outranks_a_checkpoint(monkeypatch, here, there, wanted):
+    """Of two processes that were asked for different things at the same step; known at the next."""
+    other = distributed.Agreement(NOTED).values.index(there)
+
+    def reduced(place, operation, group, async_op):
+        place.fill_(max(int(place), other))
+        return SimpleNamespace(wait=lambda: None)
+
+    monkeypatch.setattr(distributed.dist, "all_reduce", reduced)
+    agree = distributed.Agreement(NOTED)
+    agree.group = "of two"
+    assert agree(here) is None
+    assert agree(None) == wanted
