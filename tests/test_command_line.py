@@ -66,6 +66,7 @@ def test_few_pictures_are_all_pretrained_on(words, ratio):
 
 @pytest.mark.parametrize("program", ["pretrain", "train", "test", "predict", "export"])
 def test_help_tells_a_default_once(program):
-    done = subprocess.run([sys.executable, ROOT / f"{program}.py", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, ROOT / f"{program}.py", "--help"], capture_output=True, text=True,
+                          check=True)
     flags = " ".join(done.stdout.split()).split(" --")
     assert len(flags) > 5 and not any("default: None" in flag or flag.count("(default") > 1 for flag in flags)

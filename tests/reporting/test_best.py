@@ -24,11 +24,13 @@ def test_the_stem_goes_with_its_learning_rate(tmp_path, accuracy, wanted):
 def test_the_setting_is_all_that_the_command_said(tmp_path):
     """And nothing of what was best before; whether the method's own folder, weights or seed had other names is not."""
     commands = {0.1: "train.py --model-type Supervised --lr=1e-1 --scheduler cosine --seed 0", 0.03:
-                "torchrun --nproc-per-node=2 /there/train.py --data cifar100 --model_type Supervised --lr 0.03 --amp bf16 "
-                "--weight_decay 0 --mean -0.1,0,0 --milestones 0.3,0.6 --label-ratio 1 --seed 7 --output-dir x --compile"}
+                "torchrun --nproc-per-node=2 /there/train.py --data cifar100 --model_type Supervised --lr 0.03 --amp "
+                "bf16 --weight_decay 0 --mean -0.1,0,0 --milestones 0.3,0.6 --label-ratio 1 --seed 7 --output-dir x "
+                "--compile"}
     for lr, command in commands.items():
         name = NAME.replace("lr0.1", f"lr{lr}")
-        write_run(tmp_path / "res", name, [epoch(1 - lr, 0.1)], made={**made_from(name), "command": f"python {command}"})
+        made = {**made_from(name), "command": f"python {command}"}
+        write_run(tmp_path / "res", name, [epoch(1 - lr, 0.1)], made=made)
     best = tmp_path / "best.yaml"
     best.write_text("cifar100:\n  Supervised: {optimizer: adam, lr: 9.0, start-size: 16, epochs: 30}\n")
     assert report.main(["--res", str(tmp_path / "res"), "--best", str(best)]) == 0

@@ -14,7 +14,8 @@ SAVE, INTERRUPT, END = signal.SIGUSR1, signal.SIGINT, signal.SIGTERM
 
 
 @pytest.mark.parametrize("sent, wanted", [
-    ([], None), ([SAVE], SAVE), ([END], END), ([SAVE, END], END), ([END, SAVE], END), ([INTERRUPT, SAVE, SAVE], INTERRUPT)])
+    ([], None), ([SAVE], SAVE), ([END], END), ([SAVE, END], END), ([END, SAVE], END),
+    ([INTERRUPT, SAVE, SAVE], INTERRUPT)])
 def test_a_checkpoint_alone_is_no_reason_to_forget_the_end(sent, wanted):
     with Signals() as signals:
         for number in sent:
