@@ -5,6 +5,7 @@ import math
 from conf.methods import MODEL_TYPES
 from reporting.comparison import ALPHA, SCRATCH, compare
 from reporting.paired import LEVEL
+from reporting.phrases import listed, minutes, p_value, percent, points, side
 from reporting.style import is_partial
 from reporting.tables import markdown, method_name, plain
 
@@ -58,16 +59,16 @@ def _best(comparison, first):
     """Which method is first, and whether it is better than the others; from scratch follows."""
     images = first.sample.shares.shape[1]
     told = [f"Of the same {images} test images {_name(first)} recognised most: "
-            f"{_percent(first.sample.accuracy)} ({_trainings(first)})."]
+            f"{percent(first.sample.accuracy)} ({_trainings(first)})."]
     pairs = [pair for pair in comparison.pairs
              if pair.one is first and not any(_told_apart(pair, comparison))]
     better = [pair for pair in pairs if pair.shown]
     undecided = [pair for pair in pairs if not pair.shown]
     if better:
-        told.append(f"It is better than {_listed(f'{_name(pair.other)} by {_by(pair)}' for pair in better)}.")
+        told.append(f"It is better than {listed(f'{_name(pair.other)} by {_by(pair)}' for pair in better)}.")
     if undecided:
         told.append("No difference was shown between it and "
-                    f"{_listed(f'{_name(pair.other)} ({_gap(pair)})' for pair in undecided)}.")
+                    f"{listed(f'{_name(pair.other)} ({_gap(pair)})' for pair in undecided)}.")
     return " ".join(told)
 
 
@@ -107,14 +108,14 @@ def _against_other(comparison, scratch):
             found = (f"{'better' if pair.other is scratch else 'worse'} by {_by(pair)}" if pair.shown
                      else f"not shown to differ ({_gap(pair, pair.other is scratch)})")
             told.append(f"{_name(method)} is {found}")
-    return told and (f"{_name(scratch)} recognised {_percent(scratch.sample.accuracy)} "
-                     f"({_trainings(scratch)}). Against that, {_listed(told)}.")
+    return told and (f"{_name(scratch)} recognised {percent(scratch.sample.accuracy)} "
+                     f"({_trainings(scratch)}). Against that, {listed(told)}.")
 
 
 def _against(scratch, pairs):
     """The list of all others against from scratch: by how much, worth how many labels, in how many
     minutes."""
-    lines = [f"Against {_name(scratch)}, which recognised {_percent(scratch.sample.accuracy)} "
+    lines = [f"Against {_name(scratch)}, which recognised {percent(scratch.sample.accuracy)} "
              f"({_trainings(scratch)}) and took {_cost(scratch)} a training:", ""]
     for pair in pairs:
         ahead = pair.other is scratch
@@ -168,27 +169,27 @@ def _limits(comparison):
     able, told = [method for method in comparison.methods if method.sample], []
     solved = [method for method in able if method.result.setting.solved and len(method.sample.shares) == 1]
     if solved:
-        told.append(f"With all labels the solver of {_listed(map(_name, solved))} ends at the same classifier "
+        told.append(f"With all labels the solver of {listed(map(_name, solved))} ends at the same classifier "
                     "for every seed. What is said of it holds for this very pre-training on other images"
                     + "; another seed of that (pretrain.py --seed) may turn it round"
                     * all(method.result.pretrainings for method in solved) + ".")
     single = [method for method in able if method.sample.trainings == 1 and method not in solved]
     if single:
-        which = "each method" if len(single) == len(able) else _listed(map(_name, single))
+        which = "each method" if len(single) == len(able) else listed(map(_name, single))
         told.append(f"There is only one training of {which}: what is said of it holds for these very "
                     "networks on other images, not for the methods; another seed may turn it round. "
                     "Train with three seeds or more (--seed) to compare methods.")
     shared = [method for method in able if len(method.sample.shares) > 1
               and method.result.pretrainings == 1]
     if shared:
-        told.append(f"All trainings of {_listed(map(_name, shared))} start from one pre-training: what "
+        told.append(f"All trainings of {listed(map(_name, shared))} start from one pre-training: what "
                     "another seed of that would change is not in the intervals.")
     if any(method.model_type == SCRATCH for method in able) and not any(m.worth for m in able):
         told.append("How many labels a method is worth needs trainings from scratch at two label ratios "
                     "or more (--label-ratio).")
     partial = [method for method in able if is_partial(method.result)]
     if partial:
-        told.append(f"Training is unfinished: {_listed(map(_name, partial))}.")
+        told.append(f"Training is unfinished: {listed(map(_name, partial))}.")
     return told
 
 
@@ -198,7 +199,7 @@ def _left_out(comparison):
     for method in comparison.methods:
         if not method.sample:
             reasons.setdefault(method.lack, []).append(method)
-    told = [f"Left out: {_listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
+    told = [f"Left out: {listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
             for lack, methods in reasons.items()]
     told += [f'Left out: "{plain(method_name(results))}" ({why}).' for results, why in comparison.absent]
     return told
@@ -208,9 +209,9 @@ def pairs_table(comparison):
     """A Markdown table of all pairs."""
     return markdown([{
         "Higher accuracy": label(pair.one), "Lower": label(pair.other),
-        "Points": _points(pair.found.value),
-        f"{SURE} interval": f"{_points(pair.found.low)} to {_points(pair.found.high)}",
-        "p, McNemar": _p(pair.found.mcnemar), "p, corrected": _p(pair.p),
+        "Points": points(pair.found.value),
+        f"{SURE} interval": f"{points(pair.found.low)} to {points(pair.found.high)}",
+        "p, McNemar": p_value(pair.found.mcnemar), "p, corrected": p_value(pair.p),
         "Difference": "shown" if pair.shown else "not shown",
         "Between": _between(pair)}
         for pair in comparison.pairs])
@@ -235,11 +236,6 @@ def methods_table(comparison):
     return markdown(rows)
 
 
-def minutes(value, unit=" min"):
-    """`0.4 min`, `12 min`."""
-    return (f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.05
-            else "under 0.1") + unit
-
 
 def label(method):
     """A method's name as the tables have it."""
@@ -257,8 +253,8 @@ def _trainings(method):
 
 
 def _by(pair):
-    return (f"{_points(pair.found.value)} percentage points ({SURE} interval: "
-            f"{_points(pair.found.low)} to {_points(pair.found.high)}{_alone(pair)})")
+    return (f"{points(pair.found.value)} percentage points ({SURE} interval: "
+            f"{points(pair.found.low)} to {points(pair.found.high)}{_alone(pair)})")
 
 
 def _alone(pair):
@@ -281,28 +277,5 @@ def _gap(pair, ahead=True):
     found, sign = pair.found, 1 if ahead else -1
     low, high = sorted((sign * found.low, sign * found.high))
     many = low > 0 or high < 0  # it is the other condition that fails
-    return (f"{_side(sign * found.value, sign)}; {SURE} interval: {_side(low, -1)} to {_side(high, 1)}"
-            + f", but p {_p(pair.p)} after Holm's correction" * many + _alone(pair))
-
-
-def _side(points, sign):
-    """`1.5 points behind`. Args: sign: of a difference that is rounded to none."""
-    behind = points < 0 or points == 0 and sign < 0
-    return f"{_points(abs(points))} points {'behind' if behind else 'ahead'}"
-
-
-def _points(fraction):
-    return f"{100 * fraction:.1f}".replace("-0.0", "0.0")
-
-
-def _percent(fraction):
-    return f"{100 * fraction:.1f} %"
-
-
-def _p(value):
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _listed(texts):
-    *before, last = texts
-    return ", ".join(before) + " and " * bool(before) + last
+    return (f"{side(sign * found.value, sign)}; {SURE} interval: {side(low, -1)} to {side(high, 1)}"
+            + f", but p {p_value(pair.p)} after Holm's correction" * many + _alone(pair))

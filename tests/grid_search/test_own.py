@@ -121,7 +121,7 @@ def test_the_plan_is_kept_until_something_else_is_asked_for(pictures):
 @pytest.mark.parametrize("words, status, message", [
     (["--epochs", "3"], 2, "--epochs: run.sh own decides that itself"), (["--minutes", "0"], 2, "--minutes"),
     (["--unlabelled", "nowhere"], 1, "nowhere"), (["--device", "cuda:9"], 1, "--device cuda:9 is not there"),
-    (["--device", "gpu"], 1, "--device gpu is not there"),
+    (["--device", "gpu"], 2, "--device: 'gpu' is none of cpu"),
     (["--data", "digits"], 2, "--data")])
 def test_wrong_input_is_one_line(pictures, words, status, message):
     lines, said, found = planned(pictures, "--output-dir", "out", *words)

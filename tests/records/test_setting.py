@@ -29,10 +29,7 @@ def test_the_name_of_the_file_says_nothing():
 
 
 def test_a_problem_solved_as_a_whole_has_neither_rate_nor_batches():
-    made = made_from(LINEAR, behind(), optimizer="lbfgs")
-    for name in ("lr", "batch_size"):
-        del made["settings"][name]
-    found = setting_of(made)
+    found = setting_of(made_from(LINEAR, behind(), optimizer="lbfgs"))
     assert (found.optimizer, found.lr, found.batch_size) == ("lbfgs", None, None) and found != setting_of(
         made_from(LINEAR, behind()))
 
