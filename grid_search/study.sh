@@ -1,45 +1,107 @@
 #!/usr/bin/env bash
 # The study whose results README.md shows: every run behind res/study/res/*.csv, at the scale of two CPU cores.
 # Runs what has no results in res/study/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
-#   bash grid_search/study.sh [part ...]    scratch supervised self_supervised; all of them without a name
-# Started twice at once, with its parts in another order, it shares the work:
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh self_supervised
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh scratch supervised self_supervised
-# Four hours of epochs.
-# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100; see res/study/README.md.
+#   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
+# SEEDS (0 1 2): of pre-training, and of what is trained on it. Started twice at once, it shares the work, a core each:
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_rates simclr_tuned simclr_ratios
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh labels control labels_rates scratch_rates labels_tuned scratch
+# Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100. res/study/protocol.md says why it is so.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
-export OPTIMIZERS=adam PRETRAIN_ARGS
-pretraining="--image-size 32 --stem 7x7 --batch-size 64 --optimizer adam --knn-data cifar100"
+export PRETRAIN_ARGS RATIOS SEEDS LRS
+seeds=${SEEDS:-0 1 2}
+# The grid script of each kind of training, the rates for all labels, for a tenth and for a hundredth, its own options
+simclr="self_supervised_pretrained 0.1,0.03,0.03 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
+labels="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20"
+input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
+same="supervised 0.3,0.03,0.03 --stem 7x7 $input"
+best="supervised 0.2,0.1,0.1 --start-size 16"
 failed=0
 
-cells() { # SCRIPT LR BATCH_SIZE RATIOS EPOCHS [options]: three seeds of training, and of what is held out
-    LRS=$2 BATCH_SIZES=$3 RATIOS=$4 SEEDS="0 1 2" "$BASH" \
-        "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" --epochs "$5" "${@:6}" || failed=1
+cells() { # SCRIPT [options], with the lists that stand before its call
+    "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" "${@:2}" || failed=1
 }
-trained() { # SCRIPT RATIOS [options]: the whole network, from all labels and from few
-    cells "$1" 0.001 64 "$2" 3 "${@:3}"
-    cells "$1" 0.001 32 "$2" 10 --label-ratio 0.1 "${@:3}"
-    cells "$1" 0.001 32 "$2" 20 --label-ratio 0.01 "${@:3}"
+linear() { # SCRIPT [options]: the L2 path
+    OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 cells "$1" --epochs 11 --image-size 128 "${@:2}"
 }
-linear() { # SCRIPT: one backbone a ratio
-    cells "$1" 0.003 64 "1.0 0.1 0.3 0.5" 20
-    cells "$1" 0.003 32 1.0 10 --label-ratio 0.1
-    cells "$1" 0.003 32 1.0 20 --label-ratio 0.01
+linear_few() { # SCRIPT [options]: with a tenth of the labels, and with a hundredth
+    SEEDS="0 1 2" linear "$1" --label-ratio 0.1 "${@:2}"
+    SEEDS="0 1 2" linear "$1" --label-ratio 0.01 "${@:2}"
 }
-pretrained() { # SCRIPT without its ending
-    linear "$1"
-    trained "$1_finetune" 1.0
-    cells "$1_finetune" 0.001 64 0.1 3
+network() { # SCRIPT RATE BATCH_SIZE EPOCHS [options]
+    OPTIMIZERS=sgd LRS=$2 BATCH_SIZES=$3 cells "$1" --epochs "$4" --warmup-epochs 1 --scheduler linear \
+        --label-smoothing 0.1 "${@:5}"
 }
-scratch() { trained supervised '' --stem 7x7 --image-size 32; }
-supervised() {
-    PRETRAIN_ARGS="$pretraining --lr 1e-3 --epochs 5 --crop-scale 0.25"
-    pretrained supervised_pretrained
+labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a tenth of them, and on a hundredth
+    local rates
+    IFS=, read -ra rates <<< "$2"
+    network "$1" "${rates[0]}" 128 18 "${@:3}"
+    network "$1" "${rates[1]}" 64 30 --label-ratio 0.1 "${@:3}"
+    network "$1" "${rates[2]}" 32 100 --label-ratio 0.01 "${@:3}"
 }
-self_supervised() {
-    PRETRAIN_ARGS="$pretraining --lr 3e-4 --epochs 20 --temperature 0.1 --crop-scale 0.5 --knn-every 5"
-    pretrained self_supervised_pretrained
+tried() { # SCRIPT RATES [options]: which rate is best, with all labels in two ninths of the steps
+    SEEDS=0 network "$1" "$2" 128 4 "${@:3}"
+    SEEDS=0 network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:3}"
+    SEEDS=0 network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:3}"
 }
-for part in "${@:-scratch supervised self_supervised}"; do for name in $part; do "$name"; done; done
+pretraining() { # SEED [its own options]
+    PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --optimizer adam --crop-scale 0.25 \
+        --knn-data cifar100 --knn-every 5 ${*:2}"
+    [[ $1 == 0 ]] || PRETRAIN_ARGS+=" --seed $1"
+    SEEDS=$1
+}
+
+full() { # SCRIPT RATES [its own options]: of all images, and linear classifiers on it
+    for seed in $seeds; do
+        pretraining "$seed" "${@:3}"
+        RATIOS=1.0 linear "$1"
+        RATIOS=1.0 linear_few "$1"
+    done
+}
+rates() {
+    pretraining 0 "${@:3}"
+    RATIOS=1.0 tried "$1_finetune" "0.03 0.1 0.3" $input
+}
+tuned() {
+    for seed in $seeds; do
+        pretraining "$seed" "${@:3}"
+        RATIOS=1.0 labelled "$1_finetune" "$2" $input
+    done
+}
+ratios() { # of a part of the images
+    for seed in $seeds; do
+        pretraining "$seed" "${@:3}"
+        RATIOS=0.1 linear "$1"
+    done
+    pretraining 0 "${@:3}"
+    RATIOS="0.3 0.5" linear "$1"
+}
+from_scratch() { # SCRIPT RATES [options]
+    RATIOS='' SEEDS=$seeds labelled "$@"
+}
+control() {
+    RATIOS='' SEEDS=$seeds linear supervised --model-type Untrained --stem 7x7
+    RATIOS='' linear_few supervised --model-type Untrained --stem 7x7
+}
+
+simclr() { full $simclr; }
+simclr_rates() { rates $simclr; }
+simclr_tuned() { tuned $simclr; }
+simclr_ratios() { ratios $simclr; }
+labels() { full $labels; }
+labels_rates() { rates $labels; }
+labels_tuned() { tuned $labels; }
+labels_ratios() { ratios $labels; }
+scratch_rates() {
+    RATIOS='' tried supervised "0.03 0.1 0.3" --stem 7x7 $input
+    RATIOS='' tried supervised "0.1 0.2 0.4" --start-size 16
+}
+scratch() { from_scratch $same; } # the network of the other rows
+scratch_best() { from_scratch $best; } # at its own best
+parts="simclr labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch scratch_best"
+parts+=" simclr_ratios labels_ratios"
+for name in ${*:-$parts}; do
+    [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
+done
+for name in ${*:-$parts}; do "$name"; done
 exit "$failed"

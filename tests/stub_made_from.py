@@ -26,7 +26,8 @@ def read_weights(kind, arch, dataset, path=None, say=None):
         raise FileNotFoundError(f"no checkpoint at {path}")
     seen = known.get("settings", {})
     dataset = DATASETS[seen["data"]] if seen else dataset
-    usual = {"image_size": seen.get("image_size", 32), "stem": seen.get("stem", "7x7"), "mean": list(dataset.mean),
+    stem = seen.get("stem", "7x7" if path else "3x3")
+    usual = {"image_size": seen.get("image_size", 32), "stem": stem, "mean": list(dataset.mean),
              "std": list(dataset.std)}
     return SimpleNamespace(usual=usual, identity=path and {"digest": path.parent.name, "from": "run", "run": {
         name: known.get(name) for name in ("settings", "data", "weights")}})

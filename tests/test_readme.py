@@ -125,6 +125,21 @@ def test_a_run_of_the_study_knows_the_pretraining_that_it_started_from():
     assert begun and {str(settings) for settings in begun} <= made
 
 
+def test_what_stands_beside_theirs_is_what_the_results_say():
+    text = (ROOT / "README.md").read_text()
+    said = {name: ours for name, ours in re.findall(r"^\| ([^|]+) \| [^|]+ \| (0[^|,]+)[^|]* \| [^|]+ \|$", text, re.M)}
+    best = text.partition("### cifar100")[2].partition("\n\n![")[0]
+    rows = {cells[0]: cells for cells in ([cell.strip() for cell in line.strip("|").split("|")]
+                                          for line in best.splitlines() if line.startswith("|"))}
+    column = rows["Method"].index("Test accuracy")
+    assert said == {name: rows[method][column] for name, method in {
+        "from scratch": "Supervised from scratch",
+        "SimCLR, fine-tuned": "Self-supervised pre-training, fine-tuned",
+        "SimCLR, linear": "Self-supervised pre-training, linear",
+        "with labels on the 60,000 images, fine-tuned": "Supervised pre-training on the same images, fine-tuned",
+        "with labels on the 60,000 images, linear": "Supervised pre-training on the same images, linear"}.items()}
+
+
 def test_the_demo_table_is_what_its_csvs_hold():
     rows = re.findall(r"^\| (.+) \| (\d\.\d+ ± \d\.\d+) \|$", (ROOT / "README.md").read_text(), re.M)
     found = {(result.setting.model_type, result.runs[0].planned): "{:.3f} ± {:.3f}".format(*result.test[:2])
