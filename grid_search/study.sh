@@ -13,6 +13,7 @@ export PRETRAIN_ARGS RATIOS SEEDS LRS
 simclr="self_supervised_pretrained 0.05 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
 labels="supervised_pretrained 0.05 --lr 1e-3 --epochs 20"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
+training_seeds=${SEEDS:-0 1 2} # SEEDS=0 for a first look
 failed=0
 
 cells() { # SCRIPT [options], with the lists that stand before its call
@@ -26,7 +27,7 @@ network() { # SCRIPT BATCH_SIZE EPOCHS [options]
         --label-smoothing 0.1 "${@:4}"
 }
 labelled() { # SCRIPT RATE EPOCHS [options]: a network on all labels, on a tenth of them, and on a hundredth
-    local SEEDS="0 1 2"
+    local SEEDS=$training_seeds
     LRS=$2 network "$1" 128 "${@:3}"
     LRS=$(part_of "$2" 2) network "$1" 64 30 --label-ratio 0.1 "${@:4}"
     LRS=$(part_of "$2" 4) network "$1" 32 100 --label-ratio 0.01 "${@:4}"
