@@ -44,6 +44,7 @@ def milestones(text):
 
 
 def device_name(text):
+    """`cpu`, `cuda` or one of several, as `cuda:1`; others lack what the programs need, as float64."""
     if not re.fullmatch(r"(cpu|cuda)(:\d+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is none of cpu, cuda and cuda:N")
     return text
