@@ -64,6 +64,7 @@ growing-color0.5        growing       --color-strength 0.5
 growing-linear-96px     growing_linear --image-size 96
 growing-linear-128px    growing_linear --image-size 128
 growing-labels          growing_labels
+growing-labels-sgd      growing_labels --optimizer sgd --lr 0.1 --weight-decay 5e-4
 tuned-64px              tuned         --image-size 64 --start-size 32
 tuned-96px              tuned         --image-size 96 --start-size 64
 tuned-128px             tuned         --image-size 128 --start-size 64
