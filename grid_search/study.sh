@@ -12,6 +12,7 @@ export PRETRAIN_ARGS RATIOS SEEDS LRS
 seeds=${SEEDS:-0 1 2}
 # The grid script of each kind of training, the rates for all labels, for a tenth and for a hundredth, its own options
 simclr="self_supervised_pretrained 0.1,0.03,0.03 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
+half="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20" # of labels, as they were first
 labels="supervised_pretrained 0.1,0.03,0.03 --optimizer sgd --lr 0.1 --weight-decay 5e-4 --epochs 40"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
 same="supervised 0.3,0.03,0.03 --stem 7x7 $input"
@@ -39,10 +40,12 @@ labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a te
     network "$1" "${rates[1]}" 64 30 --label-ratio 0.1 "${@:3}"
     network "$1" "${rates[2]}" 32 100 --label-ratio 0.01 "${@:3}"
 }
-tried() { # SCRIPT RATES [options]: which rate is best, with all labels in two ninths of the steps
+tried() { # SCRIPT RATES [options]: which rate is best, in two ninths of the steps
     SEEDS=0 network "$1" "$2" 128 4 "${@:3}"
-    SEEDS=0 network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:3}"
-    SEEDS=0 network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:3}"
+}
+tried_few() { # SCRIPT [options]: which is best with a tenth of the labels, and with a hundredth
+    SEEDS=0 network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:2}"
+    SEEDS=0 network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
 }
 pretraining() { # SEED [its own options]
     PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --optimizer adam --crop-scale 0.25 \
@@ -61,6 +64,10 @@ full() { # SCRIPT RATES [its own options]: of all images, and linear classifiers
 rates() {
     pretraining 0 "${@:3}"
     RATIOS=1.0 tried "$1_finetune" "0.03 0.1 0.3" $input
+}
+rates_few() {
+    pretraining 0 "${@:3}"
+    RATIOS=1.0 tried_few "$1_finetune" $input
 }
 tuned() {
     for seed in $seeds; do
@@ -85,20 +92,23 @@ control() {
 }
 
 simclr() { full $simclr; }
-simclr_rates() { rates $simclr; }
+simclr_rates() { rates $simclr; rates_few $simclr; }
 simclr_tuned() { tuned $simclr; }
 simclr_ratios() { ratios $simclr; }
+labels_half() { seeds=0 full $half; rates $half; seeds=0 tuned $half; }
 labels() { full $labels; }
-labels_rates() { rates $labels; }
+labels_rates() { rates_few $labels; } # with all labels: the best of labels_half
 labels_tuned() { tuned $labels; }
 labels_ratios() { ratios $labels; }
 scratch_rates() {
     RATIOS='' tried supervised "0.03 0.1 0.3" --stem 7x7 $input
+    RATIOS='' tried_few supervised --stem 7x7 $input
     RATIOS='' tried supervised "0.1 0.2 0.4" --start-size 16
+    RATIOS='' tried_few supervised --start-size 16
 }
 scratch() { from_scratch $same; } # the network of the other rows
 scratch_best() { from_scratch $best; } # at its own best
-parts="simclr labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch scratch_best"
+parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch scratch_best"
 parts+=" simclr_ratios labels_ratios"
 for name in ${*:-$parts}; do
     [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
