@@ -108,8 +108,8 @@ scratch_rates() {
 }
 scratch() { from_scratch $same; } # the network of the other rows
 scratch_best() { from_scratch $best; } # at its own best
-parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch scratch_best"
-parts+=" simclr_ratios labels_ratios"
+parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch"
+parts+=" scratch_best simclr_ratios labels_ratios"
 for name in ${*:-$parts}; do
     [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
 done
