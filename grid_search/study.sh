@@ -43,6 +43,9 @@ labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a te
 tried() { # SCRIPT RATES [options]: which rate is best, in two ninths of the steps
     SEEDS=0 network "$1" "$2" 128 4 "${@:3}"
 }
+tried_whole() { # SCRIPT [options]: the two that these do not tell apart, in all of the steps
+    SEEDS=0 network "$1" "0.1 0.3" 128 18 "${@:2}"
+}
 tried_few() { # SCRIPT [options]: which is best with a tenth of the labels, and with a hundredth
     SEEDS=0 network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:2}"
     SEEDS=0 network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
@@ -65,8 +68,9 @@ rates() {
     pretraining 0 "${@:3}"
     RATIOS=1.0 tried "$1_finetune" "0.03 0.1 0.3" $input
 }
-rates_few() {
+rates_at_length() {
     pretraining 0 "${@:3}"
+    RATIOS=1.0 tried_whole "$1_finetune" $input
     RATIOS=1.0 tried_few "$1_finetune" $input
 }
 tuned() {
@@ -92,12 +96,12 @@ control() {
 }
 
 simclr() { full $simclr; }
-simclr_rates() { rates $simclr; rates_few $simclr; }
+simclr_rates() { rates $simclr; rates_at_length $simclr; }
 simclr_tuned() { tuned $simclr; }
 simclr_ratios() { ratios $simclr; }
 labels_half() { seeds=0 full $half; rates $half; seeds=0 tuned $half; }
 labels() { full $labels; }
-labels_rates() { rates_few $labels; } # with all labels: the best of labels_half
+labels_rates() { rates_at_length $labels; }
 labels_tuned() { tuned $labels; }
 labels_ratios() { ratios $labels; }
 scratch_rates() {
