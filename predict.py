@@ -286,6 +286,8 @@ def _table(path, stdout):
                 file = files.enter_context(whole(path, **options))
             yield file
         return
+    if stdout is None:
+        raise ValueError("there is no standard output to write to; name a file with --out")
     stdout.flush()
     file = io.TextIOWrapper(stdout.buffer, **options)
     try:

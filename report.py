@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -148,8 +149,15 @@ def main(argv=None):
 if __name__ == "__main__":
     try:
         status = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # `report.py | head` has read enough
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError as error:  # of standard output: main has handled the others
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes the rest
         status = 0
+        if not isinstance(error, BrokenPipeError):  # `report.py | head` has read enough
+            print(f"error: cannot write to standard output ({error.strerror})", file=sys.stderr)
+            status = 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        status = 128 + signal.SIGINT
     raise SystemExit(status)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from data.listing import class_folders
+from data.split_file import SPELLINGS
 from records.names import printable
 
 # How people call the parts of a dataset: alone, before or after a word such as images_test,
@@ -25,6 +26,24 @@ def split_folder(root, split):
         raise ValueError(f"{printable(root)}: its folders {' and '.join(map(printable, fits))} "
                          f"could both be the {split} images; merge or rename one of them")
     return Path(root) / fits[0] if fits else None
+
+
+def part_folders(root):
+    """{part: folder} of the three parts of a dataset, {} unless all of them are there.
+
+    Raises: ValueError where two could be the one to choose on.
+    """
+    val = [folder for name, part in SPELLINGS.items()
+           if part == "val" and (folder := split_folder(root, name))]
+    found = {"train": split_folder(root, "train"), "val": val[0] if val else None,
+             "test": split_folder(root, "test")}
+    if None in found.values():
+        return {}
+    if len(val) > 1:
+        raise ValueError(f"{printable(root)}: its folders {printable(val[0].name)} and "
+                         f"{printable(val[1].name)} could both be the images to choose on; merge or "
+                         "rename one of them")
+    return found
 
 
 def check_classes(folder, labels):

@@ -31,19 +31,43 @@ def check_list(path):
                      "as UTF-8, or give a picture another ending")
 
 
+def unnamed(name):
+    """Why no file can have a name, in words; "" where one can."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return "this locale has no such signs: set PYTHONUTF8=1"
+    return ""
+
+
 def open_list(path, lines=False):
     """A list opened as text. Args: lines: whether it has a name a line, else columns."""
     return open(path, newline="\n" if lines else "", **AS_TEXT)
 
 
 def rows_of(path, file):
-    """Yield (line number, row) of an open list with columns. Raises: ValueError."""
-    reader = csv.reader(file, delimiter=delimiter_of(path) or ",")
+    """Yield (line number, row) of an open list with columns.
+
+    Raises: ValueError, also for a quote that is not closed in its cell: the rows behind it would be
+    part of that.
+    """
+    delimiter = delimiter_of(path) or ","
+    reader, line = csv.reader(file, delimiter=delimiter, strict=True), 1
     try:
         for row in reader:
+            if _takes_rows_in(row, delimiter):
+                raise csv.Error("its quote is closed some rows below")
             yield reader.line_num, row
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}: the list cannot be read ({error})") from error
+        raise ValueError(f"{path}, line {line}: a cell that cannot be read ({error}); correct its "
+                         "quotes") from error
+
+
+def _takes_rows_in(row, delimiter):
+    """Whether a cell holds a line with as many columns as the row."""
+    return any(line.count(delimiter) >= max(1, len(row) - 1) for cell in row if "\n" in cell
+               for line in cell.split("\n")[1:])
 
 
 def place_of(titles, names):

@@ -1,5 +1,5 @@
-"""Own images without train/ and test/: a CSV splits them, which a person brings or which is drawn
-once and read ever after.
+"""Own images in three parts: by the folders train/, val/ and test/, or by a CSV, which a person brings
+or which is drawn once and read ever after.
 
 Drawn class by class, with the seed 0: SPLIT_SHARES of the different pictures of each go to validation and
 test, and all copies of a picture to one part. A class keeps one to train on, the next is to test
@@ -14,7 +14,7 @@ import numpy as np
 
 from conf.global_settings import SPLIT_SHARES
 from data.duplicates import same_picture
-from data.layout import check_below, in_parts, split_folder
+from data.layout import check_below, check_classes, in_parts, part_folders, split_folder
 from data.listing import Walk, class_folders
 from data.sampling import draw_parts
 from data.sources import FolderSource
@@ -40,19 +40,23 @@ def is_split(root, stores, given=None):
     """Whether own images have a split, or will have one. Args: as for `find_own`."""
     if given is not None:
         return True
-    return split_folder(root, "train") is None and (
-        (stores / SPLIT).exists() or bool(_own_classes(root, stores)))
+    if split_folder(root, "train") is None:
+        return (stores / SPLIT).exists() or bool(_own_classes(root, stores))
+    return bool(part_folders(root))
 
 
 def find_own(root, stores, given=None):
     """Args: root: the folder of the images. stores: where the CSV is written. given: somebody's
         CSV, or None.
-    Returns: Own; None where folders split the images, or nothing says which labels they have.
+    Returns: Own; None where the folders train/ and test/ split the images, which leave open what to
+        choose on, or nothing says which labels they have.
     Raises: ValueError, OSError for a CSV or folders that are wrong.
     """
-    path = stores / SPLIT
+    path, folders = stores / SPLIT, part_folders(root)
     if not is_split(root, stores, given):
         return None
+    if given is None and folders:
+        return Own(root, _by_folders(root, folders), path, drawn=False)
     if given is None and path.exists():
         return Own(root, _stored(path, root), path)
     if given is None:
@@ -70,7 +74,7 @@ def check_drawn(root, store_dir=None, given=None):
     program that applies a network. Args: as for data.datasets.load_split."""
     root, stores = Path(root), stores_of(root, store_dir)
     if (is_split(root, stores, given) and not (stores / SPLIT).exists()
-            and not (given and read_split(given, root).is_whole)):
+            and not (given is None and part_folders(root)) and not (given and read_split(given, root).is_whole)):
         raise ValueError(printable(f"{root}: there is no {stores / SPLIT} that says which pictures are "
                                    "to test on; name the one of the run with --split, or with "
                                    "--store-dir the folder that it lies in"))
@@ -205,6 +209,21 @@ def pile(root, stores):
     return source
 
 
+def _by_folders(root, folders):
+    """Listed of the images in the folders of the parts, each of which has class folders."""
+    check_classes(folders["train"], labels=True)
+    classes, files, labels, parts = class_folders(folders["train"]), [], [], []
+    names = _labels(folders["train"], classes)
+    for part, folder in folders.items():
+        source = FolderSource.labelled(folder, classes)
+        if part == "train":
+            check_below(folder, source.folders, classes=True)
+        files += [os.path.join(os.path.abspath(folder), file) for file in source.files]
+        labels += [names[label] for label in source.labels.tolist()]
+        parts += [part] * len(source.files)
+    return listed(files, labels, parts)
+
+
 def _own_classes(root, stores):
     """Names of the folders that are classes; () where there are fewer than two, or one is called as
     a part of a dataset or holds one, or all of them are such a part."""
@@ -224,7 +243,7 @@ def _labels(root, folders):
     for folder in folders:
         label = label_of(folder)
         if not label or label in found:
-            like = f"is that of '{printable(found[label])}', too" if label else "is empty"
+            like = f"looks like that of '{printable(found[label])}'" if label else "is empty"
             raise ValueError(f"{printable(root)}: the name of the class folder "
                              f"'{printable(folder)}', without the blanks around it, {like}; rename it")
         found[label] = folder

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.listing import Walk, formats
 from data.lists import (FILE_TITLES, check_list, delimiter_of, is_list, open_list, place_of,
-                        rows_of)
+                        rows_of, unnamed)
 from data.packing import cores, start_pool
 from data.sources import decode
 from records.names import printable
@@ -117,7 +117,7 @@ class _Files:
             os.scandir(path).close()  # which says why a folder cannot be listed
             raise IsADirectoryError(errno.EISDIR, "a folder", path)
         if not os.path.isfile(path):  # a pipe may never end
-            there = "a pipe or a device" if os.path.exists(path) else "no such file"
+            there = "a pipe or a device" if os.path.exists(path) else unnamed(path) or "no such file"
             raise FileNotFoundError(errno.ENOENT, there, path)
         return Image.open(path, formats=formats())
 

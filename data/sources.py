@@ -23,7 +23,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from data.listing import INODE, SIZE, UNKNOWN, Walk, formats, key_of
 from data.pixels import upright_rgb
 from data.store_files import checksum
-from records.names import printable
+from records.names import composed, printable
 
 PIECE_BYTES = 2 ** 20  # of a file that are held in memory at once to be checked
 
@@ -97,10 +97,13 @@ class FolderSource:
                                     f"{printable(root)}/<class>/*.jpg (or .png, .webp, ...){there}")
         folders = [name for name in folders if only is None or name in only]
         classes = tuple(folders) if classes is None else tuple(classes)
-        label_of = {name: label for label, name in enumerate(classes)}
+        label_of = {composed(name): label for label, name in enumerate(classes)}
+        if len(label_of) < len(classes):
+            raise ValueError(f"{printable(root)}: the names of two class folders look the same "
+                             f"({_alike(classes)}); merge or rename one of them")
         for folder in folders:
             path = printable(os.path.join(root, folder))
-            if folder not in label_of:
+            if composed(folder) not in label_of:
                 raise ValueError(f"{path}: '{printable(folder)}' is not among the {len(classes)} "
                                  "classes of the training images; remove it or add it there")
             found, found_keys = walk.images(folder)
@@ -112,9 +115,10 @@ class FolderSource:
             files += found
             keys.append(found_keys)
             counts.append(len(found))
-        labels = np.array([label_of[folder] for folder in folders], dtype=np.int64)
+        labels = np.array([label_of[composed(folder)] for folder in folders], dtype=np.int64)
+        remark = "; ".join(filter(None, [walk.remark(len(loose)), _same_but_case(classes)]))
         return cls(root, files, np.concatenate(keys), labels.repeat(counts), classes,
-                   walk.listed_ns, walk.remark(len(loose)), walk.folders)
+                   walk.listed_ns, remark, walk.folders)
 
     @classmethod
     def unlabelled(cls, root, apart=()):
@@ -135,11 +139,12 @@ class FolderSource:
     @classmethod
     def listed(cls, root, files, labels, remark=""):
         """Images of which each is named. Args: files: paths, absolute or from root. labels: names of
-        their classes. remark: as of any source."""
+        their classes. remark: as of the source that found them; "" where none did."""
         now = time.time_ns()
         keys = np.array([key_of(os.path.join(root, file)) for file in files], dtype=np.int64)
         classes, numbers = np.unique(labels, return_inverse=True)
-        return cls(root, files, keys, numbers.astype(np.int64), tuple(classes.tolist()), now, remark)
+        return cls(root, files, keys, numbers.astype(np.int64), tuple(classes.tolist()), now,
+                   remark or _same_but_case(classes.tolist()))
 
     @cached_property
     def fingerprint(self):
@@ -160,6 +165,22 @@ class FolderSource:
 
     def read(self, i):
         return Image.open(os.path.join(self.root, self.files[i]), formats=formats())
+
+
+def _same_but_case(names):
+    """In words, names that differ only in case; "" where none do."""
+    first, pairs = {}, []
+    for name in names:
+        other = first.setdefault(name.casefold(), name)
+        pairs += [f"{printable(other)} and {printable(name)}"] if other != name else []
+    more = f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return f"classes of their own that differ in case alone: {pairs[0]}{more}" if pairs else ""
+
+
+def _alike(names):
+    """The first of some names that looks like an earlier one."""
+    seen = set()
+    return printable(next(name for name in names if composed(name) in seen or seen.add(composed(name))))
 
 
 def digest(classes, files, sizes):
@@ -202,6 +223,7 @@ def decode_and_scale(source, i, size):
             if image.shape == (size, size, 3):
                 return image, None
             image = Image.fromarray(image)
+        image.filename = ""  # Pillow would map the file, and scramble a TIFF that EXIF turns by 90 degrees
         with image:
             image.draft(None, (size, size))
             square, scale = upright_rgb(image)

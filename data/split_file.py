@@ -4,12 +4,16 @@ import csv
 import os
 from typing import NamedTuple, Optional
 
-from data.lists import FILE_TITLES, check_list, open_list, place_of, rows_of
+from data.lists import FILE_TITLES, check_list, open_list, place_of, rows_of, unnamed
 from records.files import whole, writing
-from records.names import printable, short
+from records.names import composed, printable, short
 
 PARTS = "train", "val", "test"
-SPELLINGS = {**{part: part for part in PARTS}, "valid": "val", "validation": "val"}
+SPELLINGS = {**{part: part for part in PARTS}, "training": "train", "testing": "test", "valid": "val",
+             "validation": "val", "dev": "val"}
+# Names of columns that say which part a picture belongs to, and values that do beside those of PARTS
+PART_TITLES = {"split", "subset", "partition"}
+PART_WORDS = {*SPELLINGS, "development", "eval", "evaluation", "holdout", "hold-out", "held-out"}
 HEADER = "file", "label", "part"
 
 
@@ -66,7 +70,7 @@ def read_split(path, root):
 
 def label_of(cell):
     """The label in a cell, or in the name of a folder that is written into one."""
-    return cell.strip()
+    return composed(cell.strip())
 
 
 def write_split(path, found, root):
@@ -106,11 +110,13 @@ def _places(path, titles):
 
 
 def _check_titles(path, titles, places, rows):
-    """Raises: ValueError for a column that says parts under another name: it would be ignored, and
-    others drawn."""
+    """Raises: ValueError for a column that says parts under another name, or in other words: it would
+    be ignored, and others drawn."""
     for k, title in enumerate(titles):
-        values = {row[k].strip().lower() for row in rows if k < len(row)} - {""}
-        if k not in places and values and values <= SPELLINGS.keys():
+        name, values = title.strip().lower(), {row[k].strip().lower() for row in rows if k < len(row)} - {""}
+        says = (name in PART_TITLES or name.startswith(("is_", "in_")) and name[3:] in PART_WORDS
+                or values <= PART_WORDS or len(values & PART_WORDS) > 1)
+        if k not in places and values and says:
             raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
                              "which part a picture belongs to; call it part, or take it out")
 
@@ -124,6 +130,8 @@ def _known(file, where, root, beside):
     near = os.path.normpath(os.path.join(os.path.abspath(beside), file))
     if os.path.lexists(near):
         return near
+    if unnamed(file):
+        raise ValueError(f"{where}: cannot look for {printable(file)}: {unnamed(file)}")
     others = "" if os.path.isabs(file) else f", neither in {root} nor beside the list"
     raise FileNotFoundError(f"{where}: there is no file {printable(file)}{printable(others)}; put "
                             "it back, or take its row out")

@@ -48,6 +48,8 @@ def parse(argv, caller):
     parser.add_argument("folder", type=path)
     parser.add_argument("--unlabelled", type=path)
     parser.add_argument("--minutes", type=number(float, 1, MANY))
+    if argv and argv[0].startswith("-") and not {"-h", "--help"} & set(argv):
+        _usage(f"{argv[0]}: the folder of the pictures comes first: run.sh own DIR [options]")
     own, options = parser.parse_known_args(argv)
     for word in options:
         name = word.split("=")[0].lstrip("-").replace("-", "_")

@@ -15,7 +15,8 @@ except ImportError:  # Windows
 def whole(path, mode="w", **options):
     """Open a new file that takes the place of `path` once it is complete and on the disk.
 
-    Args: mode, options: as for open(). Raises: OSError; what lay at `path` before stays.
+    Args: mode, options: as for open(). Raises: OSError that names the file; what lay there before
+        stays.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -25,8 +26,10 @@ def whole(path, mode="w", **options):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:  # of a full disk, say
+            error.filename = str(path)
         raise
 
 

@@ -1,6 +1,14 @@
 """Names that people gave to folders and files, as text for any terminal, table or figure."""
 
+import unicodedata
+
 JOINERS = "\u200c\u200d"  # of Persian, and of emoji: invisible, and part of how a name is written
+
+
+def composed(name):
+    """A name in Unicode's composed form (NFC), which looks the same: file systems and editors differ
+    in the form that they write."""
+    return unicodedata.normalize("NFC", name)
 
 
 def printable(name):

@@ -1,6 +1,7 @@
 """The files that other programs read a ResNet of ours from, and those programs' way to read them."""
 
 import importlib
+import io
 import json
 import tempfile
 import warnings
@@ -63,7 +64,9 @@ def as_text(facts):
 
 
 def _write_torchvision(model, facts, file):
-    torch.save(model.state_dict(), file)
+    written = io.BytesIO()  # into a file torch.save makes a RuntimeError of a full disk
+    torch.save(model.state_dict(), written)
+    file.write(written.getbuffer())
 
 
 def _read_torchvision(path, facts):

@@ -98,12 +98,15 @@ def parse_row(header, line, columns):
 
 
 def read_rows(path, pretraining):
-    """The whole rows of a CSV up to the first bad line, and a complaint about the rest or None.
+    """The whole rows of a CSV up to the first bad line, by rising epoch, and a complaint about the rest
+    or None.
 
-    A repeated epoch is a resumed run's: the rows written later count. A column that an older CSV
-    lacks is None, one that is not known here is left out.
+    A repeated epoch is a resumed run's: the rows written later count. Without one the order is no
+    matter: somebody may have sorted them. A column that an older CSV lacks is None, one that is not
+    known here is left out.
     Args: pretraining: whether it is pretrain.py's.
-    Raises: ValueError if the file is no text, tells no loss by epoch or has no whole row; OSError.
+    Raises: ValueError if the file is no text, tells no loss by epoch, has two columns of a name or no
+        whole row; OSError.
     """
     columns = PRETRAIN_COLUMNS if pretraining else TRAIN_COLUMNS
     *lines, torn = path.read_text(encoding="utf-8-sig").split("\n")
@@ -112,19 +115,32 @@ def read_rows(path, pretraining):
     missing = [name for name in needed if name not in header]
     if missing:
         raise ValueError(f"its header lacks {missing[0]}" if header else "it is empty")
-    rows, complaint = [], "the last line is half-written" if torn else None
+    twice = [name for name in columns if header.count(name) > 1]
+    if twice:
+        raise ValueError(f"its header has two columns {twice[0]}")
+    found, complaint = [], "the last line is half-written" if torn else None
     for number, line in enumerate(lines[1:], start=2):
         try:
             row = parse_row(header, line, columns)
         except ValueError as error:
             complaint = f"line {number}: {error}"
             break
+        found.append(row)
+    if not found:
+        raise ValueError(f"no whole row ({complaint or 'only a header'})")
+    return _in_order(found), complaint
+
+
+def _in_order(found):
+    """Rows by rising epoch, of a resumed run's those that were written last."""
+    if len({row["epoch"] for row in found}) == len(found):
+        return sorted(found, key=lambda row: row["epoch"])
+    rows = []
+    for row in found:
         while rows and rows[-1]["epoch"] >= row["epoch"]:
             rows.pop()
         rows.append(row)
-    if not rows:
-        raise ValueError(f"no whole row ({complaint or 'only a header'})")
-    return rows, complaint
+    return rows
 
 
 def rows_or_none(path, pretraining):

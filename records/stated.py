@@ -1,5 +1,6 @@
 """What a file of weights says of its network beside the tensors: architecture, and input."""
 
+import argparse
 import contextlib
 import json
 import re
@@ -11,15 +12,16 @@ from records.names import short
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
 # something else with them: antialiased ones, say, as timm's resnetblur50. Versions are no such thing.
 _VARIANT = re.compile(r"resnet(?!v\d)[a-z]+[-_]?\d", re.IGNORECASE)
-_NAMES = "arch", "model", "model_name", "architecture"
+_NAMES = "arch", "architecture", "model", "model_name", "model_arch", "backbone", "encoder", "network"
+_SIZES = "image_size", "img_size", "input_size"  # px a side, or (3, px, px)
 
 
 def check_said_arch(state, origin):
     """Raises: ValueError where a file names its network as a variant of ResNet, which the tensors
     need not show. Args: state: dict, as from checkpoint.read."""
-    for part in (state, state.get("args")):
-        said = part if isinstance(part, dict) else getattr(part, "__dict__", {})
-        for name in map(said.get, _NAMES):
+    for called, table in _tables(state):
+        names = (*_NAMES, "name") if called in _NAMES else _NAMES
+        for name in map(table.get, names):
             if isinstance(name, str) and _VARIANT.search(name):
                 raise ValueError(f"{origin}: of another architecture: it says that it is a "
                                  f"{short(name, 40)}, which makes other features of the same "
@@ -27,10 +29,12 @@ def check_said_arch(state, origin):
 
 
 def stated_input(state, tensors, origin):
-    """What a file says of its input, None where it says nothing.
+    """What a file says of its input: dict of mean, std and image_size (px a side, None for any), the
+    last not where it names none; {} where it says nothing.
 
     The well-known SimCLR code feeds pixels in [0, 1] as they are. Only its files hold an `arch`
     beside a backbone whose fc is Linear-ReLU-Linear.
+    Raises: ValueError for a file of ours that does not say it.
     """
     if "trained_as" in state:
         found = state["trained_as"]
@@ -39,14 +43,38 @@ def stated_input(state, tensors, origin):
                 return found
         raise ValueError(f"{origin}: its trained_as does not say what input it expects; make it "
                          "again")
-    with contextlib.suppress(TypeError, KeyError, ValueError, RecursionError):  # as of export.py
-        found = {name: json.loads(state[METADATA][name]) for name in ("mean", "std", "image_size")}
-        if _says_its_input(found):
-            return found
     head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
-    return None
+    for called, table in _tables(state):
+        with contextlib.suppress(TypeError, KeyError, ValueError, RecursionError):
+            found = {name: _numbers(table[name]) for name in ("mean", "std")}
+            if min(found["mean"]) > 1 and called != METADATA:  # of pixels in 0..255
+                found = {name: [value / 255 for value in values] for name, values in found.items()}
+            size = [_numbers(table[name])[-1] for name in _SIZES if table.get(name) is not None]
+            found |= {"image_size": size[0]} if size else {}
+            if _says_its_input({"image_size": None, **found}):
+                return found
+    return {}
+
+
+def _tables(state):
+    """Yield (its name, dict) of a file's dicts and argparse's namespaces, those around others first."""
+    pending, seen = [("", state)], set()
+    for called, found in pending:
+        table = vars(found) if isinstance(found, argparse.Namespace) else found
+        if isinstance(table, dict) and id(table) not in seen:  # one may hold itself
+            seen.add(id(table))
+            yield called, table
+            pending += [(name, value) for name, value in table.items()
+                        if isinstance(value, (dict, argparse.Namespace))]
+
+
+def _numbers(value):
+    """A number or several, or a text of these, as a list."""
+    if isinstance(value, str):
+        value = json.loads(value if value.startswith("[") else f"[{value}]")
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _says_its_input(found):

@@ -29,7 +29,7 @@ class Found(NamedTuple):
     """A backbone: tensors, torchvision's name -> tensor, without a head; place: the prefix of its
     names in the file; left_out: what else lay there, in words; trained_as: dict of arch, stem,
     mean, std, image_size (px a side, None for any), and what else our own files say; stated:
-    whether the file says what input it expects."""
+    whether the file says all of its input."""
 
     tensors: dict
     place: str
@@ -50,7 +50,7 @@ def find_backbone(state, origin):
     Raises: ValueError for none or several of them, weights that are not finite, unknown tensors,
         and a network that computes something else with a ResNet's tensors.
     """
-    groups = list(_groups_of_tensors(state))
+    groups = list(_groups_of_tensors(state, origin))
     places = [_Place(where, tensors, *place) for where, tensors in groups
               for place in _places(tensors)]
     if not places:
@@ -62,17 +62,18 @@ def find_backbone(state, origin):
     body = _body(place)
     copies = [other for other in places if other is not place and other.tensors is place.tensors
               and _same(_body(other), body)]
-    left_out = _account(place, copies, origin)
+    others = [f"{other.where}{other.prefix}".rstrip(".") + f" ({len(_body(other))})" for other in places
+              if other.tensors is not place.tensors]
+    left_out = (*_account(place, copies, origin), *map(printable, others))
     arch, stem = _match(body, origin), _stem(body)
     check_said_arch(state, origin)
     _check_steps(place, stem, origin)
     stated = stated_input(state, place.tensors, origin)
-    trained_as = stated or {
-        "mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
-        # a 3x3 stem is made for small images: those of the task
-        "image_size": settings.IMAGENET_WEIGHTS_SIZE if stem == "7x7" else None}
+    usual = {"mean": settings.IMAGENET_MEAN, "std": settings.IMAGENET_STD,
+             # a 3x3 stem is made for small images: those of the task
+             "image_size": settings.IMAGENET_WEIGHTS_SIZE if stem == "7x7" else None}
     return Found(body, printable(place.where + place.prefix), left_out,
-                 {**trained_as, "arch": arch, "stem": stem}, bool(stated))
+                 {**usual, **stated, "arch": arch, "stem": stem}, "image_size" in stated)
 
 
 def without_head(tensors):
@@ -103,8 +104,11 @@ class _Place(NamedTuple):
     spelling: dict
 
 
-def _groups_of_tensors(state):
-    """Yield (where, its tensors by name) of each dict in nested dicts that holds some."""
+def _groups_of_tensors(state, origin):
+    """Yield (where, its tensors by name) of each dict in nested dicts that holds some.
+
+    Raises: ValueError for names that would become one.
+    """
     pending, seen = [("", state)], set()
     while pending:
         where, found = pending.pop()
@@ -113,8 +117,12 @@ def _groups_of_tensors(state):
         seen.add(id(found))
         tensors = {str(key): value for key, value in found.items()
                    if isinstance(value, torch.Tensor)}
+        named = torchvision_names(tensors)
+        if len(named) < len(tensors):
+            raise ValueError(f"{origin}: {len(tensors) - len(named)} of its tensors have the name of "
+                             "another one, but for what wraps a part; save one network alone")
         if tensors:
-            yield where, torchvision_names(tensors)
+            yield where, named
         pending += [(f"{where}{key}.", value) for key, value in reversed(found.items())
                     if isinstance(value, dict)]
 

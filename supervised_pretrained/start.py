@@ -122,6 +122,7 @@ def description(found, origin, trained_as, size):
     at = f" below {found.place}" if found.place else ""
     others = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
     mean, std = (",".join(f"{value:g}" for value in trained_as[name]) for name in ("mean", "std"))
-    return (f"{origin}: a {trained_as['arch']} with a {trained_as['stem']} stem{at}{others}; it "
+    pool = " and no max-pool" if trained_as["stem"] == "3x3" else ""
+    return (f"{origin}: a {trained_as['arch']} with a {trained_as['stem']} stem{pool}{at}{others}; it "
             f"is taken to expect {size} px, mean {mean}, std {std}; --image-size, --mean and --std "
             "set them")

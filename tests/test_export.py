@@ -1,8 +1,10 @@
 """export.py: what other programs read is the same network, and nothing else is left."""
 
 import contextlib
+import errno
 import io
 import json
+import os
 import re
 import sys
 
@@ -154,6 +156,21 @@ def test_wrong_usage(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         export.parse(["--format", "timm", "--checkpoint", "x", *words])
     assert stop.value.code == 2 and message in error_of(capsys)
+
+
+@pytest.mark.parametrize("form", portable.FORMATS)
+def test_a_full_disk(made, tmp_path, capsys, monkeypatch, form):
+    """It is an OSError to all formats, and no file is left."""
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    needs(form)
+    kept, write = portable.FORMATS[form], portable.FORMATS[form].write
+    monkeypatch.setitem(portable.FORMATS, form, kept._replace(write=lambda *given: write(*given[:2], Full())))
+    assert run(made["7x7", "Supervised"], form, tmp_path / f"net{kept.ending}") == 1
+    assert f"{tmp_path}: cannot write the network (No space left on device)" in error_of(capsys)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_checkpoint_is_not_written_over(made, capsys):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+import predict
 import report
 import train
 import utils
@@ -18,6 +20,7 @@ from data.datasets import load_split
 from records import provenance
 from records.runs import Identity
 from tests.common import ROOT
+from tests.csv_runs import NAME, epoch, write_run
 from utils import run as run_program
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -111,3 +114,35 @@ def test_every_path_may_begin_with_a_tilde(monkeypatch):
         assert vars(parser.parse_args([f"--{name}=~/x"]))[name] == Path("/somebody/x")
     assert report.build_parser().parse_args(["--res=~/x", "--out", "~"]).res == Path("/somebody/x")
     assert utils.path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x") and utils.path("a/~") == Path("a/~")
+
+
+@pytest.mark.parametrize("output, status, said", [("/dev/full", 1, "error: cannot write to standard output (No space"),
+                                                  (None, 0, "")])
+def test_a_report_where_standard_output_takes_nothing(tmp_path, output, status, said):
+    write_run(tmp_path / "res", NAME, [epoch(0.5, 0.5)])
+    command = [sys.executable, report.__file__, "--res", str(tmp_path / "res")]
+    if output is None:
+        command = ["sh", "-c", '"$@" >&-', "sh", *command]
+    elif not os.path.exists(output):
+        pytest.skip(f"no {output} here")
+    with open(output or os.devnull, "w") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == status and done.stderr.startswith(said) and done.stderr.count("\n") == status
+    assert (tmp_path / "res/report/results.md").is_file()
+
+
+def test_a_table_of_predictions_needs_somewhere_to_go():
+    with pytest.raises(ValueError, match="no standard output to write to; name a file with --out"), \
+            predict._table(None, None):
+        pass
+
+
+def test_an_interrupted_report_says_so(tmp_path):
+    """Ctrl-C while its figures are drawn."""
+    write_run(tmp_path / "res", NAME, [epoch(0.5, 0.5)])
+    stop = "import os, signal, runpy, sys, reporting.figures as f; " \
+           "f.write_all = lambda *a: os.kill(os.getpid(), signal.SIGINT); " \
+           f"sys.argv = ['report.py', '--res', {str(tmp_path / 'res')!r}]; " \
+           f"runpy.run_path({report.__file__!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", stop], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

@@ -72,8 +72,8 @@ def say_unchosen(classes, labels):
     """Name the classes that validation has no image of. Args: labels: of its images."""
     lacking = [name for k, name in enumerate(classes) if k not in labels]
     if lacking:
-        print(f"validation has no image of {len(lacking)} of {len(classes)} classes, which have "
-              f"too few to hold one out: {_some(lacking)}", flush=True)
+        print(f"validation has no image of {len(lacking)} of {len(classes)} classes: "
+              f"{_some(lacking)}", flush=True)
 
 
 def _some(classes):

@@ -1,13 +1,17 @@
 """Folders of images in which the programs themselves leave files, or of which nothing can be read."""
 
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import pretrain
-from data.datasets import load_split
+from data.datasets import load_split, open_source
+from data.own import check_drawn, is_split
 from data.split_file import read_split
+from training.command_line import parse_train
 from utils import run as run_program
 
 
@@ -79,7 +83,7 @@ def test_blanks_around_a_class_are_no_part_of_its_label(classes):
     assert set(read_split(root / "store/split.csv", root).labels) == set(found[0].classes)
 
 
-@pytest.mark.parametrize("name, said", [("class0 ", "is that of 'class0', too"), ("  ", "is empty")])
+@pytest.mark.parametrize("name, said", [("class0 ", "looks like that of 'class0'"), ("  ", "is empty")])
 def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
     root = (classes / "train").rename(classes.parent / "own")
     (root / "class3").rename(root / name)
@@ -90,7 +94,9 @@ def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
 
 @pytest.mark.parametrize("title, values, refused", [
     ("split", "train test", True), ("Set", "TRAIN Validation Test", True), ("fold", "train", True),
-    ("subset", "train  test", True), ("fold", "1 2 3", False), ("split", "train test dev", False)])
+    ("subset", "train  test", True), ("split", "training testing", True), ("use", "train holdout unused", True),
+    ("subset", "a b", True), ("is_test", "0 1", True), ("is_valid", "True False", True),
+    ("fold", "1 2 3", False), ("source", "train station", False), ("is_old", "0 1", False)])
 def test_parts_under_another_name_are_not_ignored(classes, title, values, refused):
     """Else a new split would train on what its author tests on."""
     files, values = sorted((classes / "train").rglob("*.png")), values.split(" ")
@@ -102,3 +108,57 @@ def test_parts_under_another_name_are_not_ignored(classes, title, values, refuse
             read_split(given, classes)
     else:
         assert read_split(given, classes).parts is None
+
+
+@pytest.fixture
+def three(classes):
+    """train/, val/ and test/, the middle one of two pictures a class."""
+    for name in ("class0", "class1", "class2", "class3"):
+        for k, path in enumerate(sorted((classes / "train" / name).glob("*.png"))[:2]):
+            (classes / "val" / name).mkdir(parents=True, exist_ok=True)
+            path.rename(classes / "val" / name / f"{k}.png")
+    return classes
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "validation"])
+def test_three_folders_are_three_parts(three, name):
+    """What is in val/ is chosen on, and neither trained nor pre-trained on."""
+    (three / "val").rename(three / name)
+    train, test, pretrain = (load_split("folder", part, three, 8) for part in ("train", "test", "pretrain"))
+    source = open_source("folder", "train", three)
+
+    def places(rows):
+        return {Path(source.name(row)).relative_to(three).parts[0] for row in rows}
+
+    assert places(train.val) == {name} and len(train.val) == 8
+    assert places(np.setdiff1d(train.rows, train.val)) == places(pretrain.rows) == {"train"}
+    assert places(test.rows) == {"test"} and len(train.rows) - 8 == len(pretrain.rows)
+    assert is_split(three, three / "store") and not (three / "store/split.csv").exists()
+    check_drawn(three)
+    with pytest.raises(SystemExit):
+        parse_train(["--model-type", "Supervised", "--data", "folder", "--data-dir", str(three), "--val-ratio", "0.2"])
+
+
+def test_two_folders_to_choose_on(three):
+    shutil.copytree(three / "val", three / "validation")
+    with pytest.raises(ValueError, match="its folders val and validation could both be the images to choose on; merge"):
+        load_split("folder", "train", three, 8)
+
+
+def test_names_that_look_the_same(classes, capsys):
+    """A Mac writes an umlaut as two signs (NFD), other systems as one (NFC)."""
+    one, other = "b\u00e4r", "ba\u0308r"
+    (classes / "train/class0").rename(classes / "train" / one)
+    (classes / "test/class0").rename(classes / "test" / other)
+    train, test = (load_split("folder", part, classes, 8) for part in ("train", "test"))
+    assert train.classes == test.classes and set(test.labels) == set(train.labels)
+    files = sorted((classes / "train").rglob("*.png"))
+    given = classes / "mine.csv"
+    given.write_text("file,label\n" + "".join(f"{path},{(one, other, 'cat', 'Cat')[k % 4]}\n"
+                                               for k, path in enumerate(files)), encoding="utf-8")
+    assert set(read_split(given, classes).labels) == {one, "cat", "Cat"}
+    load_split("folder", "train", classes, 8, given=given)
+    assert "differ in case alone: Cat and cat" in capsys.readouterr().out
+    (classes / "train/class1").rename(classes / "train" / other)
+    with pytest.raises(ValueError, match="the names of two class folders look the same"):
+        load_split("folder", "train", classes, 8)

@@ -156,6 +156,24 @@ def test_exif_orientation_is_applied(orientation, tmp_path):
     assert np.abs(only(path, 64).astype(int) - upright).mean() < 2
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", [3, 5, 6, 8])
+def test_a_tiff_turns_whether_it_is_compressed_or_not(mode, orientation, tmp_path):
+    """Pillow maps an uncompressed one that it opens by name, and takes its width for its height."""
+    grey = Image.fromarray(picture(48, 32)).convert("L")
+    image = Image.fromarray(np.array(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    raw, packed = (only(write_tiff(tmp_path / f"{kind}/x.tif", image, kind, exif), 32) for kind in ("raw", "tiff_lzw"))
+    assert np.array_equal(raw, packed)
+
+
+def write_tiff(path, image, kind, exif):
+    path.parent.mkdir()
+    image.save(path, compression=kind, exif=exif)
+    return path
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "CMYK", "YCbCr", "F", "I;16"])
 def test_any_mode_becomes_rgb(mode, tmp_path):
     pixels = picture(32, 32)

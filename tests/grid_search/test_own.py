@@ -209,3 +209,12 @@ def test_all_of_it_twice(pictures):
     assert len(commands) > 12 and "## In words" in out
     commands, out = start()
     assert len(commands) == 1 and "report.py" in commands[0] and "## In words" in out
+
+
+@pytest.mark.parametrize("words", [["--output-dir", "elsewhere", "pets"], ["--device", "cpu", "pets"],
+                                   ["--minutes=3", "pets"]])
+def test_the_folder_comes_first(words, capsys):
+    """Else the value of an option would be taken for it."""
+    with pytest.raises(SystemExit) as stop:
+        own.parse(words, ".")
+    assert stop.value.code == 2 and "the folder of the pictures comes first" in capsys.readouterr().err

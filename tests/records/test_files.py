@@ -1,5 +1,8 @@
 """Files that are written whole or not at all."""
 
+import errno
+import os
+
 import pytest
 
 from records.files import whole
@@ -18,3 +21,8 @@ def test_the_one_before_stays_until_the_new_one_is_complete(tmp_path, error):
     with whole(path) as file:
         file.write("after")
     assert path.read_text() == "after" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left on device: '.*a.txt'$"), whole(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -76,6 +76,24 @@ def test_a_resumed_run_that_repeats_epochs_counts_them_once(res):
     assert [(row["epoch"], row["test_accuracy"]) for row in run.rows] == [(1, 0.5), (2, 0.6)]
 
 
+@pytest.mark.parametrize("order", [(3, 1, 2), (3, 2, 1), (2, 3, 1)])
+def test_rows_that_somebody_sorted(res, order):
+    """By an accuracy, say; only what a resumed run repeats counts less."""
+    path = write_run(res, NAME, [epoch(0.5, 0.1), epoch(0.9, 0.2), epoch(0.7, 0.3)])
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(lines[k - 1] for k in order)]) + "\n")
+    result, = results.read_results(res)
+    assert [row["test_accuracy"] for row in result.runs[0].rows] == [0.1, 0.2, 0.3]
+    assert result.test.mean == 0.2 and result.status == "done"
+
+
+def test_two_columns_of_a_name_are_not_told_apart(res, capsys):
+    path = write_run(res, NAME, [epoch(0.5, 0.5)])
+    path.write_text(path.read_text().replace("val_loss", "val_accuracy"))
+    assert not results.read_runs(res)
+    assert "has two columns val_accuracy" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("stem, expected", [
     ("Supervised_cifar100-sgd-lr1e-05-bs32",
      (False, "cifar100", 1.0, "Supervised", "sgd", 1e-05, 32, None, None, 0)),

@@ -70,14 +70,16 @@ FILES = {  # what well-known programs write -> where the ResNet lies, what else 
     "shortcut": ({key.replace("downsample", "shortcut"): value for key, value in BODY.items()}, "", []),
     "compiled": ({"model": below("_orig_mod.module.")}, "model._orig_mod.module.", []),
     "dino": ({"student": below("module.backbone."), "teacher": below("backbone.", changed())},
-             "student.module.backbone.", []),
-    "byol": ({"online_network": WHOLE, "target_network_state_dict": changed(WHOLE)}, "online_network.", ["fc (2)"]),
-    "timm": ({"state_dict": WHOLE, "state_dict_ema": changed(WHOLE)}, "state_dict.", ["fc (2)"]),
+             "student.module.backbone.", [f"teacher.backbone ({len(BODY)})"]),
+    "byol": ({"online_network": WHOLE, "target_network_state_dict": changed(WHOLE)}, "online_network.",
+             ["fc (2)", f"target_network_state_dict ({len(BODY)})"]),
+    "timm": ({"state_dict": WHOLE, "state_dict_ema": changed(WHOLE)}, "state_dict.",
+             ["fc (2)", f"state_dict_ema ({len(BODY)})"]),
     "vissl": ({"classy_state_dict": {"base_model": {"model": {"trunk": below("_feature_blocks.")}}}},
               "classy_state_dict.base_model.model.trunk._feature_blocks.", []),
     "only a teacher": ({"teacher": below("backbone.")}, "teacher.backbone.", []),
     "the same twice": ({**below("a."), **below("momentum.a.", changed()), "b": below("b.")}, "a.",
-                       [f"momentum ({len(BODY)})"]),
+                       [f"momentum ({len(BODY)})", f"b.b ({len(BODY)})"]),
 }
 
 
@@ -153,9 +155,16 @@ PLAIN = ("resnet18", "resnet50.a1_in1k", "tv_resnet50", "ResNet-18", "resnet_cif
          "resnetv1_50", "gluon_resnet50_v1b", "ssl_resnet18", "resnet", "custom_resnet")
 
 
-@pytest.mark.parametrize("place", [
-    lambda name: {"arch": name}, lambda name: {"args": {"model": name}},
-    lambda name: {"args": argparse.Namespace(arch=name, model=None)}], ids=["arch", "dict", "namespace"])
+PLACES = {
+    "arch": lambda name: {"arch": name}, "dict": lambda name: {"args": {"model": name}},
+    "namespace": lambda name: {"args": argparse.Namespace(arch=name, model=None)},
+    "opt": lambda name: {"opt": argparse.Namespace(arch=name)},
+    "lightning": lambda name: {"hyper_parameters": {"backbone": {"name": name}}},
+    "timm": lambda name: {"pretrained_cfg": {"architecture": name}},
+    "safetensors": lambda name: {checkpoint.METADATA: {"architecture": name}}}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 def test_variants_with_the_same_tensors_are_known_by_their_name(place):
     """timm's antialiased ones have none beside torchvision's."""
     for name in PLAIN:
@@ -163,6 +172,12 @@ def test_variants_with_the_same_tensors_are_known_by_their_name(place):
     for name in VARIANTS:
         with pytest.raises(ValueError, match=f"^x.pth: of another architecture: it says that it is a {name}, [^\n]*$"):
             find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
+
+
+def test_names_that_become_one_are_refused():
+    wrapped = {key.replace("layer1.0", "layer1._orig_mod.0"): value for key, value in changed().items()}
+    with pytest.raises(ValueError, match="^x: 12 of its tensors have the name of another one"):
+        find_backbone({**BODY, **wrapped}, "x")
 
 
 def build(path, **options):
@@ -181,6 +196,7 @@ def test_the_expected_input_is_stated_recognised_or_printed(tmp_path, capsys):
         assert ("taken to expect 224 px, mean 0.485,0.456,0.406" in capsys.readouterr().out) == (name != "simclr")
     torch.save(resnet("resnet18", 5, "3x3").state_dict(), tmp_path / "x.pth")
     assert build(tmp_path / "x.pth").image_size == 32  # a stem for small images
+    assert "a resnet18 with a 3x3 stem and no max-pool" in capsys.readouterr().out  # which no tensor shows
 
 
 def test_flags_set_the_input(tmp_path):
@@ -207,6 +223,25 @@ def test_safetensors_whatever_the_name(tmp_path):
     (tmp_path / "x.pth").write_bytes(content[:len(content) // 2])
     with pytest.raises(ValueError, match="x.pth: damaged"):
         build(tmp_path / "x.pth")
+
+
+HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
+
+
+@pytest.mark.parametrize("beside, size, mean, stated", [
+    ({"args": argparse.Namespace(model="resnet18", **HALF, img_size=128)}, 128, [0.5] * 3, True),
+    ({"args": argparse.Namespace(model="resnet18", mean=None, std=None, img_size=128)}, 224, IMAGENET, False),
+    ({"pretrained_cfg": {**HALF, "input_size": (3, 160, 160)}}, 160, [0.5] * 3, True),
+    ({"hyper_parameters": HALF}, 224, [0.5] * 3, False),
+    ({"cfg": {"mean": [127.5] * 3, "std": [127.5] * 3}}, 224, [0.5] * 3, False),
+    ({checkpoint.METADATA: {"mean": "0.5,0.5,0.5", "std": "[0.5, 0.5, 0.5]"}}, 224, [0.5] * 3, False),
+    ({"args": {"mean": [0.5, 0.5], "std": [0.5, 0.5]}}, 224, IMAGENET, False),
+    ({"args": {"mean": "half", "std": {}}}, 224, IMAGENET, False)])
+def test_the_input_that_a_file_of_others_states(beside, size, mean, stated):
+    """A line says the rest, and what is assumed where it says nothing."""
+    found = find_backbone({"state_dict": WHOLE, **beside}, "x")
+    assert (found.trained_as["image_size"], found.stated) == (size, stated)
+    assert tuple(found.trained_as["mean"]) == tuple(mean)
 
 
 @pytest.mark.parametrize("said, stated", [

@@ -1,0 +1,47 @@
+"""Lists that people wrote: no row is lost to a quote that is not closed, no name to a locale."""
+
+import pytest
+
+from data import lists
+from data.pictures import pictures
+from data.split_file import read_split
+
+ROWS = ["a.png,cat,{}", "b.png,cat,ok", "c.png,dog,{}", "d.png,dog,ok"]
+
+
+def written(path, *notes, header="file,label,note"):
+    notes = iter(notes)
+    path.write_text("\n".join([header, *(row.format(next(notes)) if "{" in row else row for row in ROWS)]) + "\n")
+    for name in "abcd":
+        path.with_name(f"{name}.png").touch()
+    return path
+
+
+@pytest.mark.parametrize("notes", [('"blurry', "ok"), ('"by Bob', '"by Ann'), ('"one', 'two"'), ('"one', '"two"'),
+                                   ("ok", '"blurry'), ('"a" b', "ok")])
+def test_a_quote_that_is_not_closed_takes_no_rows_in(tmp_path, notes):
+    """Of a column that is ignored, too."""
+    path = written(tmp_path / "mine.csv", *notes)
+    line = 2 if notes[0] != "ok" else 4
+    for read in (lambda: read_split(path, tmp_path), lambda: list(pictures([str(path)]))):
+        with pytest.raises(ValueError, match=f"mine.csv, line {line}: a cell that cannot .*; correct its quotes$"):
+            read()
+
+
+@pytest.mark.parametrize("notes", [('"two\nlines"', "ok"), ('"say ""hi"""', 'a 5" nail'), ('"one, two"', "o'clock")])
+def test_quotes_that_are_closed(tmp_path, notes):
+    path = written(tmp_path / "mine.csv", *notes)
+    assert read_split(path, tmp_path).labels == ("cat", "cat", "dog", "dog")
+    assert [name for name, _ in pictures([str(path)])] == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_a_name_that_the_locale_cannot_write(tmp_path, monkeypatch):
+    """The file is there, and would be missed."""
+    def encode(name):
+        return name.encode("ascii")
+
+    path = written(tmp_path / "mine.csv", "ok", "ok")
+    path.write_text(path.read_text().replace("a.png", "ä.png"), encoding="utf-8")
+    monkeypatch.setattr(lists.os, "fsencode", encode)
+    with pytest.raises(ValueError, match="mine.csv, line 2: cannot look for ä.png: .* set PYTHONUTF8=1$"):
+        read_split(path, tmp_path)
