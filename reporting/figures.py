@@ -8,7 +8,7 @@ from records.files import whole
 from reporting.columns import apart, heading
 from reporting.lines import draw_curves, draw_labels, draw_ratio
 from reporting.style import (STYLE, WIDTH, bests, footnote, is_partial, label_of, look_of,
-                             new_axes, ratio_text)
+                             new_axes, ratio_text, repeats)
 
 PANEL_SIGNS = 48  # of a line of a panel's title
 
@@ -33,9 +33,9 @@ def draw_best(results, title):
     if not bars:
         return None
     figure, axes = new_axes(3.4, f"Test accuracy at the setting best on validation, {title}")
-    for place, result in enumerate(bars):
+    for place, (result, repeat) in enumerate(zip(bars, repeats(bars))):
         look, mean, std = look_of(result.setting.model_type), result.test.mean, result.test.bar
-        axes.bar(place, mean, 0.66, color=look.colour, hatch=look.hatch, edgecolor="black",
+        axes.bar(place, mean, 0.66, color=look.colour, hatch=look.hatch + "-" * repeat, edgecolor="black",
                  linewidth=0.8, yerr=std, error_kw={"capsize": 4, "capthick": 1})
         axes.annotate(f"{mean:.3f}" + ("*" if is_partial(result) else ""),
                       (place, mean + (std or 0)), (0, 4), textcoords="offset points", ha="center",

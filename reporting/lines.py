@@ -4,12 +4,12 @@ import math
 
 from records.results import best_of, measure_of, written
 from records.setting import setting_in
-from reporting.style import bests, footnote, line_label, look_of, method_of, methods, new_axes
+from reporting.style import bests, footnote, line_label, look_of, method_of, methods, new_axes, repeats
 
 # of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
 IMAGES_PER_CLASS = {"cifar10": 5000, "cifar100": 500, "stl10": 500}
 
-FILLS = "full", "none", "left", "bottom"  # of markers: lines of one model type, other weights
+FILLS = "full", "none", "left", "bottom"  # of markers: lines of one model type, other stem or weights
 
 
 def best_by(results, value_of):
@@ -43,21 +43,19 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     Args: ticks: {value: text}. lines: as of best_by. flat: results that are horizontal lines.
     """
     figure, axes = new_axes(3.3, title)
-    drawn = []
-    for line in lines:
+    for line, repeat in zip(lines, repeats(list(line.values())[0] for line in lines)):
         shown = list(line.values())
-        drawn.append(shown[0].setting.model_type)
         look, means = look_of(shown[0].setting.model_type), [result.test.mean for result in shown]
         axes.plot(list(line), means, color=look.colour, marker=look.marker, linestyle=look.line,
-                  fillstyle=FILLS[(drawn.count(drawn[-1]) - 1) % len(FILLS)],
-                  markerfacecoloralt="white",
+                  fillstyle=FILLS[repeat % len(FILLS)], markerfacecoloralt="white",
                   label=line_label(shown))
         axes.errorbar(list(line), means, [result.test.bar or math.nan for result in shown],
                       fmt="none", ecolor="black", elinewidth=0.8, capsize=5, zorder=1)
-    for result in flat:
+    for result, repeat in zip(flat, repeats(flat)):
         look, mean = look_of(result.setting.model_type), result.test.mean
         std = result.test.bar or 0
-        axes.axhline(mean, color=look.colour, linestyle=look.line, label=line_label([result]))
+        axes.axhline(mean, color=look.colour, linestyle=(0, (repeat, 1)) if repeat else look.line,
+                     label=line_label([result]))
         axes.axhspan(mean - std, mean + std, color=look.colour, alpha=0.15,
                      linewidth=0)
     axes.set_xscale("log" if min(ticks) > 0 else "linear")
@@ -148,8 +146,9 @@ def draw_curves(results, title):
     if not any(len(epochs) > 1 for *_, (epochs, *_) in lines):
         return None
     figure, axes = new_axes(3.4, f"Learning curves at the setting best on validation, {title}")
-    for label, look, (epochs, means, deviations) in lines:
+    for (label, look, (epochs, means, deviations)), repeat in zip(lines, repeats(best)):
         axes.plot(epochs, means, color=look.colour, linestyle=look.line, marker=look.marker,
+                  fillstyle=FILLS[repeat % len(FILLS)], markerfacecoloralt="white",
                   markevery=max(1, len(epochs) // 10), label=label)
         axes.fill_between(epochs, [m - d for m, d in zip(means, deviations)],
                           [m + d for m, d in zip(means, deviations)],

@@ -25,6 +25,13 @@ def look_of(model_type):
                                          (0, (1, 1)))
 
 
+def repeats(results):
+    """How often the model type of each result was there before: with another stem, or other weights,
+    it has the same look otherwise."""
+    kinds = [result.setting.model_type for result in results]
+    return [kinds[:place].count(kind) for place, kind in enumerate(kinds)]
+
+
 def is_partial(result):
     return result.status.startswith("unfinished")
 

@@ -134,6 +134,7 @@ def test_what_stands_beside_theirs_is_what_the_results_say():
     column = rows["Method"].index("Test accuracy")
     assert said == {name: rows[method][column] for name, method in {
         "from scratch": "Supervised from scratch",
+        "from scratch, 7x7 stem, 96 px": "Supervised from scratch, 7x7 stem",
         "SimCLR, fine-tuned": "Self-supervised pre-training, fine-tuned",
         "SimCLR, linear": "Self-supervised pre-training, linear",
         "with labels on the 60,000 images, fine-tuned": "Supervised pre-training on the same images, fine-tuned",
