@@ -52,11 +52,11 @@ def find_own(root, stores, given=None):
         choose on, or nothing says which labels they have.
     Raises: ValueError, OSError for a CSV or folders that are wrong.
     """
-    path, folders = stores / SPLIT, part_folders(root)
+    path = stores / SPLIT
     if not is_split(root, stores, given):
         return None
-    if given is None and folders:
-        return Own(root, _by_folders(root, folders), path, drawn=False)
+    if given is None and (folders := part_folders(root)):
+        return Own(root, _by_folders(folders), path, drawn=False)
     if given is None and path.exists():
         return Own(root, _stored(path, root), path)
     if given is None:
@@ -73,8 +73,8 @@ def check_drawn(root, store_dir=None, given=None):
     """Raises: ValueError where the split of own images is still to be drawn, which is no business of a
     program that applies a network. Args: as for data.datasets.load_split."""
     root, stores = Path(root), stores_of(root, store_dir)
-    if (is_split(root, stores, given) and not (stores / SPLIT).exists()
-            and not (given is None and part_folders(root)) and not (given and read_split(given, root).is_whole)):
+    whole = read_split(given, root).is_whole if given else bool(part_folders(root))
+    if is_split(root, stores, given) and not whole and not (stores / SPLIT).exists():
         raise ValueError(printable(f"{root}: there is no {stores / SPLIT} that says which pictures are "
                                    "to test on; name the one of the run with --split, or with "
                                    "--store-dir the folder that it lies in"))
@@ -209,7 +209,7 @@ def pile(root, stores):
     return source
 
 
-def _by_folders(root, folders):
+def _by_folders(folders):
     """Listed of the images in the folders of the parts, each of which has class folders."""
     check_classes(folders["train"], labels=True)
     classes, files, labels, parts = class_folders(folders["train"]), [], [], []

@@ -71,9 +71,10 @@ def _tables(state):
 
 
 def _numbers(value):
-    """A number or several, or a text of these, as a list."""
+    """A number or several, an array or a text of these, as a list."""
     if isinstance(value, str):
         value = json.loads(value if value.startswith("[") else f"[{value}]")
+    value = value.tolist() if hasattr(value, "tolist") else value
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

@@ -233,6 +233,7 @@ HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
     ({"args": argparse.Namespace(model="resnet18", mean=None, std=None, img_size=128)}, 224, IMAGENET, False),
     ({"pretrained_cfg": {**HALF, "input_size": (3, 160, 160)}}, 160, [0.5] * 3, True),
     ({"hyper_parameters": HALF}, 224, [0.5] * 3, False),
+    ({name: torch.tensor(values) for name, values in HALF.items()}, 224, [0.5] * 3, False),
     ({"cfg": {"mean": [127.5] * 3, "std": [127.5] * 3}}, 224, [0.5] * 3, False),
     ({checkpoint.METADATA: {"mean": "0.5,0.5,0.5", "std": "[0.5, 0.5, 0.5]"}}, 224, [0.5] * 3, False),
     ({"args": {"mean": [0.5, 0.5], "std": [0.5, 0.5]}}, 224, IMAGENET, False),
