@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 import re
 import signal
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from records.files import whole
 from records.names import printable
+from records.output import ended, print_anything
 from records.results import best_of, none_best, read_results
 from reporting.answer import answer_parts
 from reporting.best import BEST, told_options, write_best
@@ -19,7 +19,7 @@ from reporting.style import bests, free_stem, methods
 from reporting.tables import (CROSS_NOTE, SELECTION, cross_table, layout, link, method_name, order,
                               plain, record)
 from reporting.tasks import by_images, by_task
-from utils import path, print_anything
+from utils import path
 
 
 def section(title, results, out, suffix):
@@ -147,17 +147,12 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    status, failed = 0, None
     try:
         status = main()
-        if sys.stdout:
-            sys.stdout.flush()
-    except OSError as error:  # of standard output: main has handled the others
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes the rest
-        status = 0
-        if not isinstance(error, BrokenPipeError):  # `report.py | head` has read enough
-            print(f"error: cannot write to standard output ({error.strerror})", file=sys.stderr)
-            status = 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         status = 128 + signal.SIGINT
-    raise SystemExit(status)
+    except OSError as error:  # of standard output: main has handled the others
+        failed = error
+    raise SystemExit(ended(status, failed))

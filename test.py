@@ -14,7 +14,7 @@ from data.own import check_drawn
 from functions import MODEL_TYPES, confusion_matrix, labelled_view, metrics, predict
 from records import checkpoint
 from records.files import whole, writing
-from records.names import printable, short
+from records.names import composed, printable, short
 from records.trained import (are_others, check_made_by, find_tested, find_trained, network_of,
                              places_of)
 
@@ -109,6 +109,7 @@ def read(path, model_type):
 
 def class_order(known, names, path):
     """Where a classifier has each of these classes. Raises: ValueError where it knows others."""
+    known, names = [[composed(name) for name in some] for some in (known, names)]
     if sorted(known) == sorted(names):
         return [known.index(name) for name in names]
     differ = [f"{len(some)} of {whose} ({short(', '.join(sorted(some)), NAMED)})"

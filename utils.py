@@ -17,6 +17,7 @@ from typing import Callable, NamedTuple
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from conf.values import MANY, boolean, device_name, milestones, number, path, rgb, utf8_path
+from records.output import ended, print_anything
 
 MESSAGE_LENGTH = 1000  # characters; a compiler's complaint has pages
 
@@ -253,13 +254,6 @@ def keep_freed_memory():
         libc.mallopt(trim_threshold, -1)
 
 
-def print_anything():
-    """Have print() escape what the terminal cannot show, rather than raise UnicodeEncodeError."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not every stand-in of a notebook or a test has it
-            stream.reconfigure(errors="backslashreplace")
-
-
 def run(main, argv=None):
     """Run a program's main; any failure becomes one line and status 1, or the error's own `status`
     (--debug: a traceback)."""
@@ -272,7 +266,7 @@ def run(main, argv=None):
         main(argv)
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return ended(128 + signal.SIGINT)
     except Interrupted as stop:
         if not (together and together.rank()):
             print(stop.args[0], file=sys.stderr)
@@ -286,7 +280,7 @@ def run(main, argv=None):
         if together:
             message = together.told(message, error)
         print(f"error: {message}", file=sys.stderr, flush=True)
-        return getattr(error, "status", 1)
+        return ended(getattr(error, "status", 1))
     if together:
         together.leave()
-    return status
+    return ended(status)

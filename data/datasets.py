@@ -11,7 +11,8 @@ import numpy as np
 
 from conf import global_settings as settings
 from data.imagenet_tar import TarSource
-from data.layout import alike, check_below, check_classes, split_folder, without_labels
+from data.layout import (VAL_FOLDERS, alike, check_below, check_classes, split_folder,
+                         without_labels)
 from data.listing import class_folders
 from data.own import find_own, pile, stores_of
 from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out is looked for here
@@ -20,7 +21,7 @@ from data.split_file import PARTS
 from data.store import open_store
 from data.store_files import checksum
 from data.streams import rng
-from records.names import printable
+from records.names import composed, printable
 
 
 class Dataset(NamedTuple):
@@ -174,7 +175,8 @@ def images_digest(split, positions=slice(None)):
     Args: positions: of the images in split.rows.
     """
     rows = split.rows[positions]
-    digest = hashlib.blake2b(json.dumps(list(split.classes)).encode(), digest_size=16)
+    names = [composed(name) for name in split.classes]
+    digest = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
     for values in (split.checksums, split.labels):
         digest.update(np.ascontiguousarray(values[rows], dtype="<i8"))
     return digest.hexdigest()
@@ -251,7 +253,7 @@ def _check_stores(stores, root):
     """Raises: ValueError for stores inside a split: they would be a class without images there."""
     for name in class_folders(root) if root.is_dir() else ():
         inside = Path(os.path.realpath(root / name)) in Path(os.path.realpath(stores)).parents
-        if inside and name.lower() in ("train", "test", "unlabeled"):
+        if inside and name.lower() in ("train", "test", "unlabeled", *VAL_FOLDERS):
             raise ValueError(f"{printable(stores.parent)}: lies among the images in "
                              f"{printable(root / name)}; name a folder outside with --store-dir")
 

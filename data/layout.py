@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 from data.listing import class_folders
-from data.split_file import SPELLINGS
-from records.names import printable
+from records.names import composed, printable
 
 # How people call the parts of a dataset: alone, before or after a word such as images_test,
 # TestSet, "test images" or val2017. Only a whole word counts: "valley" and "driving test" do not.
 _AFTER = r"(?:[ _.-]?(?:images?|imgs?|set|data|split|pictures|photos|\d+))*"
+VAL_FOLDERS = "val", "valid", "validation"
 _TRAIN = re.compile(rf"(?:.*[_.-])?(?:train|training){_AFTER}", re.IGNORECASE)
 _TEST = re.compile(rf"(?:.*[_.-])?(?:tests?|testing|val|valid|validation|eval|evaluation|holdout)"
                    rf"{_AFTER}", re.IGNORECASE)
@@ -28,22 +28,29 @@ def split_folder(root, split):
     return Path(root) / fits[0] if fits else None
 
 
-def part_folders(root):
-    """{part: folder} of the three parts of a dataset, {} unless all of them are there.
+def said_part(name):
+    """"train" or "test" for a word that means training images or others, else ""."""
+    return "train" if _TRAIN.fullmatch(name) else "test" if _TEST.fullmatch(name) else ""
 
-    Raises: ValueError where two could be the one to choose on.
+
+def part_folders(root):
+    """{part: folder} where the folders of a dataset split it into three parts, else {}.
+
+    They do where train/, val/ and test/ have classes in folders: two or more, and no others in val/
+    and test/ than in train/.
     """
-    val = [folder for name, part in SPELLINGS.items()
-           if part == "val" and (folder := split_folder(root, name))]
-    found = {"train": split_folder(root, "train"), "val": val[0] if val else None,
-             "test": split_folder(root, "test")}
+    found = {"train": split_folder(root, "train"), "val": val_folder(root), "test": split_folder(root, "test")}
     if None in found.values():
         return {}
-    if len(val) > 1:
-        raise ValueError(f"{printable(root)}: its folders {printable(val[0].name)} and "
-                         f"{printable(val[1].name)} could both be the images to choose on; merge or "
-                         "rename one of them")
-    return found
+    classes = {part: set(map(composed, _folders(folder))) for part, folder in found.items()}
+    alike = all(classes[part] and classes[part] <= classes["train"] for part in ("val", "test"))
+    return found if alike and len(classes["train"]) > 1 else {}
+
+
+def val_folder(root):
+    """The folder of the images to choose on, None where there is none, or several."""
+    found = [folder for name in VAL_FOLDERS if (folder := split_folder(root, name))]
+    return found[0] if len(found) == 1 else None
 
 
 def check_classes(folder, labels):

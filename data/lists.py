@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 
 LISTS = {".txt": None, ".csv": ",", ".tsv": "\t"}  # ending of a list: its delimiter
 FILE_TITLES = "file", "path", "filename", "image"  # of the column of names, the first that is there
@@ -46,28 +47,42 @@ def open_list(path, lines=False):
 
 
 def rows_of(path, file):
-    """Yield (line number, row) of an open list with columns.
+    """Yield (line number of its beginning, row) of an open list with columns.
 
     Raises: ValueError, also for a quote that is not closed in its cell: the rows behind it would be
     part of that.
     """
-    delimiter = delimiter_of(path) or ","
-    reader, line = csv.reader(file, delimiter=delimiter, strict=True), 1
+    reader, line = csv.reader(file, delimiter=delimiter_of(path) or ",", strict=True), 1
     try:
         for row in reader:
-            if _takes_rows_in(row, delimiter):
-                raise csv.Error("its quote is closed some rows below")
-            yield reader.line_num, row
+            yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(f"{path}, line {line}: a cell that cannot be read ({error}); correct its "
-                         "quotes") from error
+        raise ValueError(_quotes(path, line, error)) from error
 
 
-def _takes_rows_in(row, delimiter):
-    """Whether a cell holds a line with as many columns as the row."""
-    return any(line.count(delimiter) >= max(1, len(row) - 1) for cell in row if "\n" in cell
-               for line in cell.split("\n")[1:])
+def check_alone(path, line, row, place, is_file):
+    """Raises: ValueError for a row in which a quote that is closed some rows below has made these a part
+    of a cell: they have names of files in the same place.
+
+    Args: place: of the column of names. is_file: name -> whether there is such a file.
+    """
+    delimiter = delimiter_of(path) or ","
+    lines = delimiter.join(row).split("\n")[1:] if any("\n" in cell for cell in row) else ()
+    for cells in (text.split(delimiter) for text in lines):
+        if place < len(cells) > 1 and cells[place] and is_file(cells[place]):
+            raise ValueError(_quotes(path, line, "its quote is closed some rows below"))
+
+
+def _quotes(path, line, reason):
+    return f"{path}, line {line}: a cell that cannot be read ({reason}); correct its quotes"
+
+
+def spelled(path):
+    """The file at a path, or the one of that name in another form of Unicode; None where there is
+    none."""
+    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
+    return next((form for form in (path, *forms) if os.path.lexists(form)), None)
 
 
 def place_of(titles, names):

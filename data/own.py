@@ -56,7 +56,8 @@ def find_own(root, stores, given=None):
     if not is_split(root, stores, given):
         return None
     if given is None and (folders := part_folders(root)):
-        return Own(root, _by_folders(folders), path, drawn=False)
+        found, remark = _by_folders(folders)
+        return Own(root, found, None, remark=remark)
     if given is None and path.exists():
         return Own(root, _stored(path, root), path)
     if given is None:
@@ -84,13 +85,13 @@ class Own:
     """Pictures of all parts, in the order of their paths.
 
     Args: found: split_file.Listed, None to list class folders. path: the CSV that holds its parts or
-        will. folders: names of the class folders. apart: paths that are not entered. drawn: whether
-        the CSV is that of the program.
+        will, None where folders are the parts. folders: names of the class folders. apart: paths that
+        are not entered. drawn: whether the CSV is that of the program. remark: as of a source.
     """
 
-    def __init__(self, root, found, path, folders=(), apart=(), drawn=True):
-        self.root, self.path, self._drawn = Path(root), Path(path), drawn
-        self._found, self._remark = found, ""
+    def __init__(self, root, found, path, folders=(), apart=(), drawn=True, remark=""):
+        self.root, self.path, self._drawn = Path(root), path and Path(path), drawn and path is not None
+        self._found, self._remark = found, remark
         if found is None:
             source = FolderSource.labelled(root, only=folders, apart=apart)
             check_below(root, source.folders, classes=True)
@@ -102,6 +103,8 @@ class Own:
     @property
     def store(self):
         """What its store is called: lists of the same files share one."""
+        if self.path is None:
+            return "folder-parts"
         if self._drawn:
             return "folder-own"
         names = "\0".join(self._names()).encode("utf-8", "surrogateescape")
@@ -210,9 +213,9 @@ def pile(root, stores):
 
 
 def _by_folders(folders):
-    """Listed of the images in the folders of the parts, each of which has class folders."""
+    """(Listed of the images in the folders of the parts, a line about what else lies there or "")."""
     check_classes(folders["train"], labels=True)
-    classes, files, labels, parts = class_folders(folders["train"]), [], [], []
+    classes, files, labels, parts, remarks = class_folders(folders["train"]), [], [], [], []
     names = _labels(folders["train"], classes)
     for part, folder in folders.items():
         source = FolderSource.labelled(folder, classes)
@@ -221,7 +224,8 @@ def _by_folders(folders):
         files += [os.path.join(os.path.abspath(folder), file) for file in source.files]
         labels += [names[label] for label in source.labels.tolist()]
         parts += [part] * len(source.files)
-    return listed(files, labels, parts)
+        remarks += [source.remark] if source.remark else []
+    return listed(files, labels, parts), "; ".join(dict.fromkeys(remarks))
 
 
 def _own_classes(root, stores):

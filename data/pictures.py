@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from data.listing import Walk, formats
-from data.lists import (FILE_TITLES, check_list, delimiter_of, is_list, open_list, place_of,
-                        rows_of, unnamed)
+from data.lists import (FILE_TITLES, check_alone, check_list, delimiter_of, is_list, open_list,
+                        place_of, rows_of, spelled, unnamed)
 from data.packing import cores, start_pool
 from data.sources import decode
 from records.names import printable
@@ -86,18 +86,23 @@ def _listed(path):
         if lines:
             names = (line.removesuffix("\n").removesuffix("\r") for line in file)
         else:
-            names = _column(rows_of(path, file))
+            names = _column(path, rows_of(path, file))
         for name in filter(None, names):
-            beside = os.path.join(os.path.dirname(path), name)
-            yield name, name if os.path.exists(name) or not os.path.exists(beside) else beside
+            yield name, _place(path, name) or name
 
 
-def _column(rows):
+def _place(path, name):
+    """Where the file is that a list names, None where there is none."""
+    return spelled(name) or spelled(os.path.join(os.path.dirname(path), name))
+
+
+def _column(path, rows):
     _, first = next(rows, (0, []))
     place = place_of(first, FILE_TITLES)
     if place is None:
         rows, place = itertools.chain([(0, first)], rows), 0
-    for _, row in rows:
+    for line, row in rows:
+        check_alone(path, line, row, place, lambda name: _place(path, name))
         if row and place < len(row):
             yield row[place]
 

@@ -2,18 +2,19 @@
 
 import csv
 import os
+import re
 from typing import NamedTuple, Optional
 
-from data.lists import FILE_TITLES, check_list, open_list, place_of, rows_of, unnamed
+from data.layout import said_part
+from data.lists import (FILE_TITLES, check_alone, check_list, open_list, place_of, rows_of, spelled,
+                        unnamed)
 from records.files import whole, writing
 from records.names import composed, printable, short
 
 PARTS = "train", "val", "test"
 SPELLINGS = {**{part: part for part in PARTS}, "training": "train", "testing": "test", "valid": "val",
-             "validation": "val", "dev": "val"}
-# Names of columns that say which part a picture belongs to, and values that do beside those of PARTS
-PART_TITLES = {"split", "subset", "partition"}
-PART_WORDS = {*SPELLINGS, "development", "eval", "evaluation", "holdout", "hold-out", "held-out"}
+             "validation": "val"}
+PART_TITLES = {"split", "datasplit", "subset", "partition", "usage", "trainingimage"}  # and all of SPELLINGS
 HEADER = "file", "label", "part"
 
 
@@ -52,12 +53,14 @@ def read_split(path, root):
         places, rows = _places(path, titles), list(rows)
         if places[2] is None:
             _check_titles(path, titles, places, [row for _, row in rows])
+        beside = os.path.dirname(path)
         for line, row in rows:
+            check_alone(path, line, row, places[0], lambda name: _found(name, root, beside))
             if any(map(str.strip, row)):
                 file, label, part = (row[k] if k is not None and k < len(row) else ""
                                      for k in places)
                 where = f"{printable(path)}, line {line}"
-                files.append(_known(file, where, root, os.path.dirname(path)))
+                files.append(_known(file, where, root, beside))
                 labels.append(_label(label, where, file))
                 parts.append(_part(part.strip(), where) if places[2] is not None else None)
                 before = lines.setdefault(files[-1], (line, parts[-1]))
@@ -113,9 +116,11 @@ def _check_titles(path, titles, places, rows):
     """Raises: ValueError for a column that says parts under another name, or in other words: it would
     be ignored, and others drawn."""
     for k, title in enumerate(titles):
-        name, values = title.strip().lower(), {row[k].strip().lower() for row in rows if k < len(row)} - {""}
-        says = (name in PART_TITLES or name.startswith(("is_", "in_")) and name[3:] in PART_WORDS
-                or values <= PART_WORDS or len(values & PART_WORDS) > 1)
+        values = [value for row in rows if k < len(row) and (value := row[k].strip().lower())]
+        parts = [part for part in map(said_part, values) if part]
+        says = (re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower()) in {*PART_TITLES, *SPELLINGS}
+                or set(values) <= SPELLINGS.keys()
+                or len(set(parts)) > 1 and len(parts) > len(values) / 2)
         if k not in places and values and says:
             raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
                              "which part a picture belongs to; call it part, or take it out")
@@ -124,17 +129,20 @@ def _check_titles(path, titles, places, rows):
 def _known(file, where, root, beside):
     if not file:
         raise ValueError(f"{where}: no file; name one, or take the row out")
-    below = os.path.normpath(os.path.join(os.path.abspath(root), file))
-    if os.path.lexists(below):
-        return below
-    near = os.path.normpath(os.path.join(os.path.abspath(beside), file))
-    if os.path.lexists(near):
-        return near
+    found = _found(file, root, beside)
+    if found:
+        return found
     if unnamed(file):
         raise ValueError(f"{where}: cannot look for {printable(file)}: {unnamed(file)}")
     others = "" if os.path.isabs(file) else f", neither in {root} nor beside the list"
     raise FileNotFoundError(f"{where}: there is no file {printable(file)}{printable(others)}; put "
                             "it back, or take its row out")
+
+
+def _found(file, root, beside):
+    """The absolute path of a file that counts from one of two folders, None where it is in neither."""
+    places = (os.path.normpath(os.path.join(os.path.abspath(folder), file)) for folder in (root, beside))
+    return next(filter(None, map(spelled, places)), None)
 
 
 def _label(cell, where, file):

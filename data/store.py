@@ -86,6 +86,7 @@ def _whole(job, meta, source):
         same, settled = _unwatched(job, meta), True
     else:
         same, doubts = _same_files(job, meta, source)
+        same = same and not _outdated(meta, source)
         settled = not doubts and meta["remark"] == source.remark
     store = files.load(job.folder, meta)
     untouched = meta["marks"] == files.marks(job.folder)
@@ -130,7 +131,7 @@ def _list(job, meta):
     before = files.states(job.watched)
     source = job.make_source()
     said = meta["remark"] if meta else None
-    if meta is None:
+    if meta is None or _outdated(meta, source):
         if (job.folder / files.META).exists():
             job.say(f"{job.folder}: made by another version of this program, or its meta.json is "
                     "damaged; packing anew")
@@ -144,6 +145,13 @@ def _list(job, meta):
     meta = {**meta, "remark": source.remark, "listed_ns": source.listed_ns, "watched": watched}
     files.write_meta(job.folder, meta)
     return meta, source
+
+
+def _outdated(meta, source):
+    """Whether some of its images may have been decoded otherwise than now."""
+    names = getattr(source, "files", ())
+    return meta["version"] == files.BEFORE_TURNED_TIFFS and any(
+        name.lower().endswith((".tif", ".tiff")) for name in names)
 
 
 def _unwatched(job, meta):

@@ -14,7 +14,8 @@ import numpy as np
 from data.listing import INODE, SIZE, UNKNOWN
 from records.files import whole, writing
 
-VERSION = 4  # of the layout and of what decoding makes of an image
+VERSION = 5  # of the layout and of what decoding makes of an image
+BEFORE_TURNED_TIFFS = 4  # decoded TIFFs that EXIF turns otherwise, all else as now
 ABSENT, BAD = -1, -2  # in checksums.npy: not packed, not readable; others are >= 0
 NAMES = ("images.npy", "labels.npy", "checksums.npy", "keys.npy")
 META = "meta.json"
@@ -157,13 +158,13 @@ def file_keys(folder, mode="r"):
 
 
 def read_meta(folder, size):
-    """The dict in meta.json, None where there is none for this size and version."""
+    """The dict in meta.json, None where there is none for this size and version, or the one before."""
     try:
         meta = json.loads((folder / META).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    fits = isinstance(meta, dict) and (meta.get("version"), meta.get("size")) == (VERSION, size)
-    return meta if fits else None
+    fits = isinstance(meta, dict) and meta.get("size") == size
+    return meta if fits and meta.get("version") in (BEFORE_TURNED_TIFFS, VERSION) else None
 
 
 def write_meta(folder, meta):

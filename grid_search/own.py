@@ -45,18 +45,19 @@ def parse(argv, caller):
     """
     parser = argparse.ArgumentParser(prog="run.sh own", allow_abbrev=False)
     parser.error = _usage
-    parser.add_argument("folder", type=path)
+    parser.add_argument("folder")
     parser.add_argument("--unlabelled", type=path)
     parser.add_argument("--minutes", type=number(float, 1, MANY))
-    if argv and argv[0].startswith("-") and not {"-h", "--help"} & set(argv):
-        _usage(f"{argv[0]}: the folder of the pictures comes first: run.sh own DIR [options]")
     own, options = parser.parse_known_args(argv)
+    before = [word for word in argv[:argv.index(own.folder)] if word in options and "=" not in word]
+    if before:  # argparse has taken its value for the folder
+        _usage(f"{before[0]}: the folder of the pictures comes before it: run.sh own DIR [options]")
     for word in options:
         name = word.split("=")[0].lstrip("-").replace("-", "_")
         if word.startswith("--") and name not in TAKEN:
             _usage(f"{word}: run.sh own decides that itself, see {PLAN} in the output folder, "
                    "which may be edited")
-    own.folder = Path(caller, own.folder).resolve()
+    own.folder = Path(caller, path(own.folder)).resolve()
     own.unlabelled = own.unlabelled and Path(caller, own.unlabelled).resolve()
     sys.argv[0] = "run.sh"  # argparse names it in its errors
     args = parse_train(["--model-type", "Supervised", "--data", "folder", *options])

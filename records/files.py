@@ -10,13 +10,15 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}  # what a disk may say
+
 
 @contextlib.contextmanager
 def whole(path, mode="w", **options):
     """Open a new file that takes the place of `path` once it is complete and on the disk.
 
-    Args: mode, options: as for open(). Raises: OSError that names the file; what lay there before
-        stays.
+    Args: mode, options: as for open(). Raises: OSError, which names the file where the disk is full;
+        what lay at `path` before stays.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -28,7 +30,7 @@ def whole(path, mode="w", **options):
         os.replace(partial, path)
     except BaseException as error:
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno and not error.filename:  # of a full disk, say
+        if isinstance(error, OSError) and error.errno in FULL and not error.filename:
             error.filename = str(path)
         raise
 

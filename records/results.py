@@ -128,7 +128,10 @@ def read_rows(path, pretraining):
         found.append(row)
     if not found:
         raise ValueError(f"no whole row ({complaint or 'only a header'})")
-    return _in_order(found), complaint
+    rows, most = _in_order(found), max(row["epoch"] for row in found)
+    if not complaint and most > rows[-1]["epoch"]:
+        complaint = f"epoch {rows[-1]['epoch']} comes after epoch {most}"
+    return rows, complaint
 
 
 def _in_order(found):

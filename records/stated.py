@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import math
 import re
 
 from conf import global_settings as settings
@@ -12,7 +13,8 @@ from records.names import short
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
 # something else with them: antialiased ones, say, as timm's resnetblur50. Versions are no such thing.
 _VARIANT = re.compile(r"resnet(?!v\d)[a-z]+[-_]?\d", re.IGNORECASE)
-_NAMES = "arch", "architecture", "model", "model_name", "model_arch", "backbone", "encoder", "network"
+_NAMES = "arch", "architecture", "model", "model_name", "backbone"
+_OTHERS = {"teacher", "momentum", "ema", "target", "targets", "labels", "optimizer"}  # what is not of this network
 _SIZES = "image_size", "img_size", "input_size"  # px a side, or (3, px, px)
 
 
@@ -47,19 +49,18 @@ def stated_input(state, tensors, origin):
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
     for called, table in _tables(state):
-        with contextlib.suppress(TypeError, KeyError, ValueError, RecursionError):
-            found = {name: _numbers(table[name]) for name in ("mean", "std")}
-            if min(found["mean"]) > 1 and called != METADATA:  # of pixels in 0..255
-                found = {name: [value / 255 for value in values] for name, values in found.items()}
-            size = [_numbers(table[name])[-1] for name in _SIZES if table.get(name) is not None]
-            found |= {"image_size": size[0]} if size else {}
-            if _says_its_input({"image_size": None, **found}):
-                return found
+        found = {name: _numbers(table.get(name)) for name in ("mean", "std")}
+        if min(found["mean"], default=0) > 1 and called != METADATA:  # of pixels in 0..255
+            found = {name: [value / 255 for value in values] for name, values in found.items()}
+        if _says_its_input({"image_size": None, **found}):
+            sizes = [{"image_size": int(max(_numbers(table.get(name)), default=0))} for name in _SIZES]
+            return {**found, **next((size for size in sizes if _says_its_input({**found, **size})), {})}
     return {}
 
 
 def _tables(state):
-    """Yield (its name, dict) of a file's dicts and argparse's namespaces, those around others first."""
+    """Yield (its name, dict) of a file's dicts and argparse's namespaces, those around others first;
+    less those of a network that follows another one, and the like."""
     pending, seen = [("", state)], set()
     for called, found in pending:
         table = vars(found) if isinstance(found, argparse.Namespace) else found
@@ -67,15 +68,19 @@ def _tables(state):
             seen.add(id(table))
             yield called, table
             pending += [(name, value) for name, value in table.items()
-                        if isinstance(value, (dict, argparse.Namespace))]
+                        if isinstance(value, (dict, argparse.Namespace))
+                        and not _OTHERS & set(re.split(r"[._]", str(name).lower()))]
 
 
 def _numbers(value):
-    """A number or several, an array or a text of these, as a list."""
-    if isinstance(value, str):
-        value = json.loads(value if value.startswith("[") else f"[{value}]")
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    """A number or several, an array or a text of these, as a list; [] for anything else."""
+    with contextlib.suppress(ValueError, RecursionError, NotImplementedError):  # a meta tensor's
+        if isinstance(value, str):
+            value = json.loads(f"[{value.strip().strip('[]()')}]")
+        value = value.tolist() if hasattr(value, "tolist") else value
+        value = list(value) if isinstance(value, (list, tuple)) else [value]
+        return value if all(type(number) in (int, float) and math.isfinite(number) for number in value) else []
+    return []
 
 
 def _says_its_input(found):

@@ -54,7 +54,7 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     for result, repeat in zip(flat, repeats(flat)):
         look, mean = look_of(result.setting.model_type), result.test.mean
         std = result.test.bar or 0
-        axes.axhline(mean, color=look.colour, linestyle=(0, (repeat, 1)) if repeat else look.line,
+        axes.axhline(mean, color=look.colour, linestyle=(0, (repeat + 1, 1)) if repeat else look.line,
                      label=line_label([result]))
         axes.axhspan(mean - std, mean + std, color=look.colour, alpha=0.15,
                      linewidth=0)

@@ -14,7 +14,8 @@ FLOORS = [  # from the top; a program alone is a room
     {"training", "test", "export"},
     {"functions", "report"},
     {"data", "reporting", "supervised_pretrained"},
-    {"records", "utils", "self_supervised_pretrained"},
+    {"utils", "self_supervised_pretrained"},
+    {"records"},
     {"parallel", "supervised", "conf"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,6 +6,7 @@ import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
 from data.datasets import DATASETS
+from data.layout import part_folders
 from data.own import SPLIT, check_apart, is_split, stores_of
 from records.names import printable
 from self_supervised_pretrained.registry import PRETRAININGS
@@ -80,8 +81,10 @@ def _hold_out(parser, args, usual):
                                           args.split):
         given = [f"--{name.replace('_', '-')}" for name in HELD_OUT if getattr(args, name) is not None]
         if given:
-            parser.error(f"{' and '.join(given)}: the images to choose on are those of the part val "
-                         f"of {printable(args.split or SPLIT)}; leave it out, or edit the CSV")
+            folders = part_folders(args.data_dir) if args.split is None else {}
+            where = folders.get("val") or f"the part val of {args.split or SPLIT}"
+            parser.error(f"{' and '.join(given)}: the images to choose on are those of "
+                         f"{printable(where)}; leave it out, or change what lies there")
         return
     for name, value in {**HELD_OUT, **usual}.items():
         if getattr(args, name) is None:

@@ -8,11 +8,11 @@ import numpy as np
 
 from data.datasets import Split, images_digest, load_split, stored_size
 from data.duplicates import copies, merged, seen
-from data.layout import split_folder
+from data.layout import split_folder, val_folder
 from data.own import find_own, stores_of, unlabelled_folders
 from data.sampling import hold_out, stratified
 from data.unlabelled import joined, load_unlabelled
-from records.names import printable
+from records.names import composed, printable
 from self_supervised_pretrained.registry import PRETRAININGS
 from training.command_line import pretraining_size, trained_part
 
@@ -165,16 +165,20 @@ def _say_unlisted(args):
     """Say which pictures the split of own images does not list."""
     if args.data == "folder":
         stores = stores_of(args.data_dir, args.store_dir)
-        own = find_own(args.data_dir, stores, args.split)
+        own, val = find_own(args.data_dir, stores, args.split), val_folder(args.data_dir)
         line = own.unlisted(stores) if own else ""
         if line:
             print(line, flush=True)
+        if own is None and val and split_folder(args.data_dir, "train"):
+            print(f"{printable(val)}: not read; it is chosen on where val/, test/ and train/ have the "
+                  "same classes in folders", flush=True)
 
 
 def pretraining_digests(split):
     """{part: hex digest} of the images of a pre-training. "images" is what they are a sample of, by
     labels and class names alone: it may never have been decoded."""
-    known = hashlib.blake2b(json.dumps(list(split.classes)).encode(), digest_size=16)
+    names = [composed(name) for name in split.classes]
+    known = hashlib.blake2b(json.dumps(names).encode(), digest_size=16)
     labels = split.labels if split.pool is None else split.labels[split.pool]
     known.update(np.ascontiguousarray(labels, dtype="<i8"))
     return {"images": known.hexdigest(), "pretrain": images_digest(split)}

@@ -28,7 +28,31 @@ def test_a_quote_that_is_not_closed_takes_no_rows_in(tmp_path, notes):
             read()
 
 
-@pytest.mark.parametrize("notes", [('"two\nlines"', "ok"), ('"say ""hi"""', 'a 5" nail'), ('"one, two"', "o'clock")])
+@pytest.mark.parametrize("header, rows", [
+    ("file,note,label", ['a.png,"by Bob,cat', 'b.png,Ann",dog', "c.png,ok,cat"]),
+    ("note,file,label", ['"by Bob,a.png,cat', 'Ann",b.png,dog', "ok,c.png,cat"]),
+    ("file,note,label,part", ['a.png,"by Bob,cat,train', 'b.png,Ann",dog,test', "c.png,ok,cat,train"])])
+def test_a_quote_that_the_next_row_closes(tmp_path, header, rows):
+    """As many cells as there should be, of two rows."""
+    path = written(tmp_path / "mine.csv", "ok", "ok")
+    path.write_text("\n".join([header, *rows]) + "\n")
+    for read in (lambda: read_split(path, tmp_path), lambda: list(pictures([str(path)]))):
+        with pytest.raises(ValueError, match="mine.csv, line 2: a cell that cannot be read .its quote"):
+            read()
+
+
+def test_files_of_another_form_of_unicode(tmp_path):
+    """A folder from a Mac (NFD) and a list from elsewhere (NFC), or the other way round."""
+    for listed, there in (("b\u00e4r.png", "ba\u0308r.png"), ("ru\u0308ssel.png", "r\u00fcssel.png")):
+        path = written(tmp_path / "mine.csv", "ok", "ok")
+        path.write_text(path.read_text().replace("a.png", listed), encoding="utf-8")
+        (tmp_path / there).touch()
+        assert str(tmp_path / there) in read_split(path, tmp_path).files
+        assert next(pictures([str(path)])) == (listed, str(tmp_path / there))
+
+
+@pytest.mark.parametrize("notes", [('"A dog\nbig, brown, old"', "ok"), ('"two\nlines"', "ok"),
+                                   ('"say ""hi"""', 'a 5" nail'), ('"one, two"', "o'clock")])
 def test_quotes_that_are_closed(tmp_path, notes):
     path = written(tmp_path / "mine.csv", *notes)
     assert read_split(path, tmp_path).labels == ("cat", "cat", "dog", "dog")

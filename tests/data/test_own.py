@@ -163,7 +163,7 @@ def test_too_few_pictures_for_any_split(tmp_path):
     ("file,class,part", None, "has the columns file, class, part; expected file, label and"),
     ("", None, "has the columns none; expected"),
     (None, lambda lines: [*lines, "ant/no.png,ant,train"], "line 32: there is no file ant/no.png, neither in"),
-    (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0] + ",new"], "unknown part new; expected one of train"),
+    (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0] + ",dev"], "unknown part dev; expected one of train"),
     (None, lambda lines: [*lines[1:], lines[0].rsplit(",", 1)[0]], "line 31: no part; expected"),
     (None, lambda lines: [*lines[1:], f"{lines[0].split(',')[0]},,train"], "line 31: no label for ant/"),
     (None, lambda lines: [*lines[1:], ",ant,train"], "line 31: no file"),

@@ -9,9 +9,10 @@ from PIL import Image
 
 import pretrain
 from data.datasets import load_split, open_source
-from data.own import check_drawn, is_split
+from data.own import check_drawn, find_own, is_split
 from data.split_file import read_split
 from training.command_line import parse_train
+from training.images import open_labelled
 from utils import run as run_program
 
 
@@ -95,8 +96,10 @@ def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
 @pytest.mark.parametrize("title, values, refused", [
     ("split", "train test", True), ("Set", "TRAIN Validation Test", True), ("fold", "train", True),
     ("subset", "train  test", True), ("split", "training testing", True), ("use", "train holdout unused", True),
-    ("subset", "a b", True), ("is_test", "0 1", True), ("is_valid", "True False", True),
-    ("fold", "1 2 3", False), ("source", "train station", False), ("is_old", "0 1", False)])
+    ("subset", "a b", True), ("is_test", "0 1", True), ("is_valid", "True False", True), ("train", "0 1", True),
+    ("is_training_image", "0 1", True), ("IsTrain", "0 1", True), ("Usage", "Training PublicTest PrivateTest", True),
+    ("dataset", "train_set test_set", True), ("activity", "training testing cooking eating running", False),
+    ("fold", "1 2 3", False), ("source", "train station", False), ("is_old", "0 1", False), ("island", "0 1", False)])
 def test_parts_under_another_name_are_not_ignored(classes, title, values, refused):
     """Else a new split would train on what its author tests on."""
     files, values = sorted((classes / "train").rglob("*.png")), values.split(" ")
@@ -139,10 +142,36 @@ def test_three_folders_are_three_parts(three, name):
         parse_train(["--model-type", "Supervised", "--data", "folder", "--data-dir", str(three), "--val-ratio", "0.2"])
 
 
-def test_two_folders_to_choose_on(three):
-    shutil.copytree(three / "val", three / "validation")
-    with pytest.raises(ValueError, match="its folders val and validation could both be the images to choose on; merge"):
-        load_split("folder", "train", three, 8)
+@pytest.mark.parametrize("change", [
+    lambda root: [path.rename(root / "test" / path.name) for path in sorted((root / "test").rglob("*.png"))[:1]]
+    and [shutil.rmtree(folder) for folder in (root / "test").iterdir() if folder.is_dir()],  # flat
+    lambda root: shutil.rmtree(root / "val") or (root / "val").mkdir(),  # empty
+    lambda root: (root / "val/class0").rename(root / "val/images"), lambda root: (root / "val").rename(root / "dev"),
+    lambda root: shutil.copytree(root / "val", root / "validation")], ids=["flat", "empty", "others", "dev", "two"])
+def test_other_layouts_are_no_split(three, change):
+    """They are pre-trained on as before; labelled training holds out of train/."""
+    change(three)
+    assert not is_split(three, three / "store") and find_own(three, three / "store") is None
+    assert len(load_split("folder", "pretrain", three, 8).rows) == len(list((three / "train").rglob("*.png")))
+
+
+def test_a_folder_that_is_not_read_is_named(three, capsys):
+    (three / "val/class0").rename(three / "val/other")
+    words = ["--model-type", "Supervised", "--data", "folder", "--data-dir", str(three), "--image-size", "8"]
+    open_labelled(parse_train(words), 8)
+    assert f"{three / 'val'}: not read; it is chosen on where" in capsys.readouterr().out
+
+
+def test_three_folders_share_a_store_that_grows(three, capsys):
+    load_split("folder", "train", three, 8)
+    Image.new("RGB", (8, 8)).save(three / "train/class1/more.png")
+    (three / "train/class0/notes.txt").touch()
+    capsys.readouterr()
+    load_split("folder", "train", three, 8)
+    said = capsys.readouterr().out
+    assert "decoded 1 of 1 images" in said and "1 file is no image and left out" in said
+    with pytest.raises(ValueError, match="lies among the images in .*/val; name a folder outside with --store-dir"):
+        load_split("folder", "train", three, 8, store_dir=three / "val/s")
 
 
 def test_names_that_look_the_same(classes, capsys):

@@ -204,6 +204,19 @@ def test_a_store_of_another_version_is_packed_anew(opener, monkeypatch):
     assert any("made by another version of this program" in line for line in opener.lines)
 
 
+def test_a_store_that_has_turned_tiffs_is_packed_anew(opener, monkeypatch):
+    """It was decoded by a program that scrambled them; any other is as it would be now."""
+    monkeypatch.setattr(store_files, "VERSION", store_files.BEFORE_TURNED_TIFFS)
+    opener()
+    monkeypatch.undo()
+    assert opener().present.all() and not any("packing anew" in line for line in opener.lines)
+    Image.open(place(opener, 0, 3)).save(place(opener, 0, 3).with_suffix(".TIF"))
+    assert opener().present.all() and agrees(opener)
+    assert any("made by another version of this program" in line for line in opener.lines)
+    count = len(opener.lines)
+    assert opener().present.all() and len(opener.lines) == count
+
+
 def test_only_the_note_is_lost_where_nothing_can_be_written(opener, monkeypatch):
     opener()
 

@@ -212,9 +212,16 @@ def test_all_of_it_twice(pictures):
 
 
 @pytest.mark.parametrize("words", [["--output-dir", "elsewhere", "pets"], ["--device", "cpu", "pets"],
-                                   ["--minutes=3", "pets"]])
-def test_the_folder_comes_first(words, capsys):
-    """Else the value of an option would be taken for it."""
+                                   ["--minutes", "3", "--amp", "off", "pets"]])
+def test_the_folder_comes_before_options_of_all_programs(words, capsys):
+    """Else their values would be taken for it."""
     with pytest.raises(SystemExit) as stop:
         own.parse(words, ".")
-    assert stop.value.code == 2 and "the folder of the pictures comes first" in capsys.readouterr().err
+    assert stop.value.code == 2 and "the folder of the pictures comes before it" in capsys.readouterr().err
+
+
+def test_its_own_options_may_come_first(tmp_path):
+    (tmp_path / "pets").mkdir()
+    words = ["--minutes", "3", "--output-dir=o", str(tmp_path / "pets"), "--device", "cpu"]
+    found, args = own.parse(words, tmp_path)
+    assert (found.folder, found.minutes, args.output_dir.name) == (tmp_path / "pets", 3, "o")

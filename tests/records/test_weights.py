@@ -150,30 +150,6 @@ def test_without_max_pool_goes_a_stem_for_small_images():
     assert find_backbone(state, "x.pth").trained_as["stem"] == "3x3"
 
 
-VARIANTS = "resnetblur18", "resnetaa50d.sw_in12k", "timm/resnetblur50.bt_in1k", "ResNetBlur-18"
-PLAIN = ("resnet18", "resnet50.a1_in1k", "tv_resnet50", "ResNet-18", "resnet_cifar18", "simclr", "resnet50v1.5",
-         "resnetv1_50", "gluon_resnet50_v1b", "ssl_resnet18", "resnet", "custom_resnet")
-
-
-PLACES = {
-    "arch": lambda name: {"arch": name}, "dict": lambda name: {"args": {"model": name}},
-    "namespace": lambda name: {"args": argparse.Namespace(arch=name, model=None)},
-    "opt": lambda name: {"opt": argparse.Namespace(arch=name)},
-    "lightning": lambda name: {"hyper_parameters": {"backbone": {"name": name}}},
-    "timm": lambda name: {"pretrained_cfg": {"architecture": name}},
-    "safetensors": lambda name: {checkpoint.METADATA: {"architecture": name}}}
-
-
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_variants_with_the_same_tensors_are_known_by_their_name(place):
-    """timm's antialiased ones have none beside torchvision's."""
-    for name in PLAIN:
-        find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
-    for name in VARIANTS:
-        with pytest.raises(ValueError, match=f"^x.pth: of another architecture: it says that it is a {name}, [^\n]*$"):
-            find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
-
-
 def test_names_that_become_one_are_refused():
     wrapped = {key.replace("layer1.0", "layer1._orig_mod.0"): value for key, value in changed().items()}
     with pytest.raises(ValueError, match="^x: 12 of its tensors have the name of another one"):
@@ -223,38 +199,6 @@ def test_safetensors_whatever_the_name(tmp_path):
     (tmp_path / "x.pth").write_bytes(content[:len(content) // 2])
     with pytest.raises(ValueError, match="x.pth: damaged"):
         build(tmp_path / "x.pth")
-
-
-HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
-
-
-@pytest.mark.parametrize("beside, size, mean, stated", [
-    ({"args": argparse.Namespace(model="resnet18", **HALF, img_size=128)}, 128, [0.5] * 3, True),
-    ({"args": argparse.Namespace(model="resnet18", mean=None, std=None, img_size=128)}, 224, IMAGENET, False),
-    ({"pretrained_cfg": {**HALF, "input_size": (3, 160, 160)}}, 160, [0.5] * 3, True),
-    ({"hyper_parameters": HALF}, 224, [0.5] * 3, False),
-    ({name: torch.tensor(values) for name, values in HALF.items()}, 224, [0.5] * 3, False),
-    ({"cfg": {"mean": [127.5] * 3, "std": [127.5] * 3}}, 224, [0.5] * 3, False),
-    ({checkpoint.METADATA: {"mean": "0.5,0.5,0.5", "std": "[0.5, 0.5, 0.5]"}}, 224, [0.5] * 3, False),
-    ({"args": {"mean": [0.5, 0.5], "std": [0.5, 0.5]}}, 224, IMAGENET, False),
-    ({"args": {"mean": "half", "std": {}}}, 224, IMAGENET, False)])
-def test_the_input_that_a_file_of_others_states(beside, size, mean, stated):
-    """A line says the rest, and what is assumed where it says nothing."""
-    found = find_backbone({"state_dict": WHOLE, **beside}, "x")
-    assert (found.trained_as["image_size"], found.stated) == (size, stated)
-    assert tuple(found.trained_as["mean"]) == tuple(mean)
-
-
-@pytest.mark.parametrize("said, stated", [
-    ({"mean": "[0.1, 0.2, 0.3]", "std": "[0.5, 0.5, 0.5]", "image_size": "48"}, True),  # as export.py has it
-    ({"mean": "[0.1, 0.2, 0.3]", "std": "[0, 0.5, 0.5]", "image_size": "48"}, False), ({"mean": "[" * 10 ** 5}, False),
-    ({"format": "pt"}, False), (None, False)])
-def test_safetensors_that_say_what_input_they_expect(tmp_path, said, stated):
-    save_file(below("encoder."), tmp_path / "x.safetensors", metadata=said)
-    found = find_backbone(checkpoint.read(tmp_path / "x.safetensors"), "x")
-    assert found.stated == stated
-    assert (found.trained_as["mean"], found.trained_as["image_size"]) == (
-        ([0.1, 0.2, 0.3], 48) if stated else (settings.IMAGENET_MEAN, 224))
 
 
 def test_the_format_of_before_zip_files(tmp_path):
