@@ -7,6 +7,7 @@ import warnings
 from array import array
 from collections import deque
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -102,7 +103,7 @@ def _column(path, rows):
     if place is None:
         rows, place = itertools.chain([(0, first)], rows), 0
     for line, row in rows:
-        check_alone(path, line, row, place, lambda name: _place(path, name))
+        check_alone(path, line, row, place, partial(_place, path))
         if row and place < len(row):
             yield row[place]
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from functools import partial
 from typing import NamedTuple, Optional
 
 from data.layout import said_part
@@ -54,8 +55,9 @@ def read_split(path, root):
         if places[2] is None:
             _check_titles(path, titles, places, [row for _, row in rows])
         beside = os.path.dirname(path)
+        is_file = partial(_found, root=root, beside=beside)
         for line, row in rows:
-            check_alone(path, line, row, places[0], lambda name: _found(name, root, beside))
+            check_alone(path, line, row, places[0], is_file)
             if any(map(str.strip, row)):
                 file, label, part = (row[k] if k is not None and k < len(row) else ""
                                      for k in places)

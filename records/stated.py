@@ -74,7 +74,7 @@ def _tables(state):
 
 def _numbers(value):
     """A number or several, an array or a text of these, as a list; [] for anything else."""
-    with contextlib.suppress(ValueError, RecursionError, NotImplementedError):  # a meta tensor's
+    with contextlib.suppress(ValueError, TypeError, RuntimeError):  # of sparse tensors and those without values
         if isinstance(value, str):
             value = json.loads(f"[{value.strip().strip('[]()')}]")
         value = value.tolist() if hasattr(value, "tolist") else value

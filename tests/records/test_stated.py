@@ -52,6 +52,7 @@ HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
     ({"args": {**HALF, "input_size": (96, 96, 3)}}, 96, [0.5] * 3, True),
     ({"args": {"mean": [0.5, float("nan"), 0.5], "std": [0.5] * 3, "img_size": 64}}, 224, IMAGENET, False),
     ({"mean": torch.empty(3, device="meta"), "std": [0.5] * 3}, 224, IMAGENET, False),
+    ({"mean": torch.ones(3).to_sparse(), "std": [0.5] * 3}, 224, IMAGENET, False),
     ({"target_norm": HALF}, 224, IMAGENET, False),
     ({"args": {"mean": [0.5, 0.5], "std": [0.5, 0.5]}}, 224, IMAGENET, False),
     ({"args": {"mean": "half", "std": {}}}, 224, IMAGENET, False)])
