@@ -41,14 +41,11 @@ labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a te
     network "$1" "${rates[2]}" 32 100 --label-ratio 0.01 "${@:3}"
 }
 tried() { # SCRIPT RATES [options]: which rate is best, in two ninths of the steps
-    SEEDS=0 network "$1" "$2" 128 4 "${@:3}"
-}
-tried_whole() { # SCRIPT [options]: the two that these do not tell apart, in all of the steps
-    SEEDS=0 network "$1" "0.1 0.3" 128 18 "${@:2}"
+    network "$1" "$2" 128 4 "${@:3}"
 }
 tried_few() { # SCRIPT [options]: which is best with a tenth of the labels, and with a hundredth
-    SEEDS=0 network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:2}"
-    SEEDS=0 network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
+    network "$1" "0.01 0.03 0.1" 64 30 --label-ratio 0.1 "${@:2}"
+    network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
 }
 pretraining() { # SEED [its own options]
     PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --optimizer adam --crop-scale 0.25 \
@@ -68,10 +65,13 @@ rates() {
     pretraining 0 "${@:3}"
     RATIOS=1.0 tried "$1_finetune" "0.03 0.1 0.3" $input
 }
-rates_at_length() {
-    pretraining 0 "${@:3}"
-    RATIOS=1.0 tried_whole "$1_finetune" $input
-    RATIOS=1.0 tried_few "$1_finetune" $input
+rates_at_length() { # SEED SCRIPT RATES [its own options]: the two that these do not tell apart, in all of the steps
+    pretraining "$1" "${@:4}"
+    RATIOS=1.0 network "$2_finetune" "0.1 0.3" 128 18 $input
+}
+rates_few() { # SEED SCRIPT RATES [its own options]
+    pretraining "$1" "${@:4}"
+    RATIOS=1.0 tried_few "$2_finetune" $input
 }
 tuned() {
     for seed in $seeds; do
@@ -96,19 +96,20 @@ control() {
 }
 
 simclr() { full $simclr; }
-simclr_rates() { rates $simclr; rates_at_length $simclr; }
+simclr_rates() { rates $simclr; rates_at_length 0 $simclr; rates_few 1 $simclr; }
 simclr_tuned() { tuned $simclr; }
 simclr_ratios() { ratios $simclr; }
 labels_half() { seeds=0 full $half; rates $half; seeds=0 tuned $half; }
 labels() { full $labels; }
-labels_rates() { rates_at_length $labels; }
+labels_rates() { rates_at_length 1 $labels; rates_few 1 $labels; }
 labels_tuned() { tuned $labels; }
 labels_ratios() { ratios $labels; }
 scratch_rates() {
-    RATIOS='' tried supervised "0.03 0.1 0.3" --stem 7x7 $input
-    RATIOS='' tried_few supervised --stem 7x7 $input
-    RATIOS='' tried supervised "0.1 0.2 0.4" --start-size 16
-    RATIOS='' tried_few supervised --start-size 16
+    export RATIOS='' SEEDS=0
+    tried supervised "0.03 0.1 0.3" --stem 7x7 $input
+    tried_few supervised --stem 7x7 $input
+    tried supervised "0.1 0.2 0.4" --start-size 16
+    tried_few supervised --start-size 16
 }
 scratch() { from_scratch $same; } # the network of the other rows
 scratch_best() { from_scratch $best; } # at its own best
