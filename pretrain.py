@@ -1,4 +1,4 @@
-"""Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images."""
+"""Pre-train a ResNet without labels, or with labels on the same images."""
 
 import torch
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import utils
+from conf import global_settings as settings
 from data import augment
 from data.dataloader import Batches, FeatureBatches, evaluation_batch
 from data.datasets import DATASETS, files_digest
@@ -15,6 +16,7 @@ from functions import (CRITERIA, MODEL_TYPES, balanced_weights, confusion_matrix
                        labelled_view, metrics, predict, training_criterion, with_classifier)
 from parallel import distributed
 from records import checkpoint, runs
+from records.names import printable
 from records.predictions import write_labels
 from records.results import SHARES
 from records.setting import table
@@ -94,16 +96,29 @@ def prepare(args, say=print):
 
 
 def find_pretrained(args, kind):
-    """The checkpoint to start from: the one asked for, or the newest matching; None for ImageNet
-    weights or none."""
+    """The checkpoint to start from: the one asked for, or the newest of a pre-training of this network on
+    the images of this dataset or those that are there for it; None for ImageNet weights or none.
+
+    Raises: FileNotFoundError where there is none, with what is there instead.
+    """
     if args.pretrained_model_path or not kind.pretraining or kind.imagenet:
         return args.pretrained_model_path
     folder = args.output_dir / "checkpoint" / kind.pretraining
-    path = checkpoint.newest(folder, lambda state: table(state, "config").get("arch", args.arch) == args.arch)
+    wanted, others = {args.data: None, settings.PRETRAINING_DATA: None}, {}
+
+    def fits(state):
+        config = table(state, "config")
+        found = config.get("arch", args.arch), config.get("data", args.data)
+        others.setdefault(" on ".join(map(printable, map(str, found))))
+        return found[0] == args.arch and found[1] in wanted
+
+    path = checkpoint.newest(folder, fits)
     if path is None:
-        raise FileNotFoundError(f"no checkpoint of a finished pre-training of a {args.arch} below {folder}; make "
-                                f"one with `python pretrain.py --model_type {kind.pretraining}` "
-                                "or name one with --pretrained-model-path")
+        there = f" (there: {', '.join(others)})" if others else ""
+        raise FileNotFoundError(
+            f"no checkpoint of a finished pre-training of a {args.arch} on {' or '.join(wanted)} below {folder}{there}; "
+            f"make one with `python pretrain.py --model_type {kind.pretraining}` or name one with "
+            "--pretrained-model-path")
     print(f"starting from {path}")
     return path
 

@@ -26,9 +26,9 @@ from records.names import composed, printable
 
 class Dataset(NamedTuple):
     """image_size in px a side, the usual one where any_size: its images are of any; mean, std of
-    RGB; unlabelled: the split that pre-training reads. archive: what its download leaves in the
-    data folder, or None. arrays: (torchvision.datasets, data folder, split) -> its images uint8
-    (N, H, W, 3), labels and classes, downloaded."""
+    RGB; unlabelled: the split that pre-training reads. arrays: (torchvision.datasets, data
+    folder, split) -> its images uint8 (N, H, W, 3), labels and classes, downloaded; None where there is
+    no download. archive: what that leaves in the data folder."""
 
     image_size: int
     mean: tuple
@@ -225,7 +225,7 @@ def _locate(name, split, data_dir, labels, stores):
     train = split_folder(root, "train")
     folder = train if split == "train" else split_folder(root, split)
     _check_stores(stores, root)
-    if DATASETS[name].archive and train is None:
+    if DATASETS[name].arrays and train is None:
         return (lambda: _torchvision(name, split, data_dir)), [data_dir / DATASETS[name].archive]
     tar = _imagenet_tar(root) if name == "imagenet" and train is None else None
     if tar and split == "train":

@@ -38,6 +38,11 @@ def make_cells(data, options, caller):
         options = [*options, *_words(args, [name for name in PATHS if name in given], caller)]
     shared = utils.flags(lambda flag: "run.sh" in flag.shared)
     both = _words(args, [name for name in shared if name in given], caller)
+    unused = [name for name in rows if name in PRETRAININGS and name not in {kind.pretraining for kind in
+                                                                             MODEL_TYPES.values()}]
+    if unused:
+        raise ValueError(f"{BEST.name}: no method of run.sh starts from {' or '.join(unused)}; pre-train it by itself, "
+                         "and name the weights to train.py")
     sources = {}
     for name in [name for name in PRETRAININGS if name in rows]:
         words = ("--model_type", name, *rows[name], *both)

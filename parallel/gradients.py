@@ -8,7 +8,8 @@ from torch import nn
 
 
 class Objective(NamedTuple):
-    """measure: (outputs, labels of the whole batch) -> (mean loss, number correct).
+    """measure: (outputs, labels of the whole batch) -> (mean loss, number correct), tensors of
+    no dimensions both.
 
     pairs: outputs are two views of each image (rows i and B + i), and the loss compares all of a
     batch with each other; else they are one of each image, and the loss is a mean over images.

@@ -173,6 +173,10 @@ class CsvLog:
         return rows
 
     def write(self, row):
-        """Append a row: values by column; missing ones stay empty."""
+        """Append a row: values by column; missing ones stay empty. Raises: ValueError for a column that is
+        not among them."""
+        unknown = [name for name in row if name not in self.columns]
+        if unknown:
+            raise ValueError(f"{self.path}: no column for {', '.join(unknown)}; columns are named in {__name__}")
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)

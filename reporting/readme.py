@@ -147,8 +147,8 @@ def pretraining_parts(results):
         names.append(f"{kind.label if kind else setting.model_type}, {setting.data}")
         probes |= {str(setting_in(run.config, "knn_data") or setting.data) for run in result.runs}
     ranks = " RankMe: of the same features." * any(r.measure("rankme").mean for r in results)
-    parts = ["### Pre-training", "At the last epoch. Loss: NT-Xent without labels, cross-entropy "
-             "with labels. k-NN accuracy: of the frozen features, on training images of "
+    parts = ["### Pre-training", "At the last epoch. Loss: that of the method (SimCLR: NT-Xent; with labels: "
+             "cross-entropy). k-NN accuracy: of the frozen features, on training images of "
              f"{listing(probes)}." + ranks, common(results),
              short_table(cells(results, "Pre-training", names))]
     return list(filter(None, parts))

@@ -8,11 +8,11 @@ class Pretraining(NamedTuple):
     """module: the file of the method, loaded on use, since a command line needs no PyTorch. It has
         VIEW: the function of data.augment that makes its views of a batch; VIEW_FLAGS: the flags
             that it takes;
-        ACCURACY: the column of its accuracy, or None;
+        ACCURACY: the column of its accuracy, or None; its objective counts 0 as correct, then;
         network(args, stem, classes) -> the module to train, a ResNet or one with a `backbone`;
         objective(args) -> parallel.gradients.Objective.
-    label: its name in tables. flags: those that
-        only some methods read, and this one does. labels: whether it reads them.
+    label: its name in tables. flags: those that only some methods read, and this one does: they are
+        what tells its runs apart. labels: whether it reads them.
     """
 
     module: str
@@ -21,8 +21,14 @@ class Pretraining(NamedTuple):
     labels: bool = False
 
     def load(self):
-        """The module of the method."""
-        return import_module(self.module)
+        """The module of the method. Raises: ValueError where runs of other views would be the same."""
+        module = import_module(self.module)
+        some = {flag for row in PRETRAININGS.values() for flag in row.flags}
+        lacking = some.intersection(module.VIEW_FLAGS).difference(self.flags)
+        if lacking:
+            raise ValueError(f"{self.module}: its views take {', '.join(sorted(lacking))}, which its row in "
+                             "registry.py does not name among its flags")
+        return module
 
 
 PRETRAININGS = {

@@ -205,7 +205,7 @@ def test_empty_class_folder(image_folder, capsys):
 
 @pytest.mark.parametrize("model_type", PRETRAININGS)
 @pytest.mark.parametrize("arguments, message", [
-    (["--batch-size", "1"], "SimCLR has no negatives"),
+    (["--batch-size", "1"], "tells it from others; use 2 or more"),
     (["--epochs", "2", "--warmup-epochs", "2.5"], "--warmup-epochs 2.5 is not shorter than --epochs 2")])
 def test_pretraining_refuses_before_any_work(image_folder, capsys, model_type, arguments, message):
     with pytest.raises(SystemExit, match="2"):

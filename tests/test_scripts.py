@@ -100,6 +100,12 @@ def test_run_sh_runs_what_best_yaml_has_and_everything_where_it_has_nothing(monk
         assert found == [name for name in MODEL_TYPES if name in rows or not rows], data
 
 
+def test_a_pretraining_that_no_method_starts_from_is_refused(monkeypatch):
+    monkeypatch.setattr(all_methods, "read_best", lambda path: {"digits": {"VICReg": {}, "Supervised": {}}})
+    with pytest.raises(ValueError, match="^best.yaml: no method of run.sh starts from VICReg"):
+        make_cells("digits", [], Path.cwd())
+
+
 @pytest.mark.parametrize("row, penalties", [({}, PENALTIES), ({"epochs": 20}, 20)])
 def test_epochs_for_all_methods_are_no_penalties(monkeypatch, row, penalties):
     monkeypatch.setattr("sys.argv", ["train.py"])

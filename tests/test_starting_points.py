@@ -81,6 +81,19 @@ def test_the_newest_pretraining_is_one_of_the_network_asked_for(tmp_path, capsys
         train.find_pretrained(args, MODEL_TYPES[args.model_type])
 
 
+def test_the_newest_pretraining_is_one_on_images_that_are_for_this_task(tmp_path, capsys):
+    """Not the demo's, which somebody made first."""
+    folder = tmp_path / "checkpoint" / "SelfSupervisedPretraining"
+    write(folder, "demo", 1, 3, 3, arch="resnet18", data="digits")
+    args = parse_train(["--model-type", "SelfSupervisedPretrained", "--data", "folder", "--output-dir", str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match=r"of a resnet18 on folder or imagenet below .* \(there: resnet18 on "
+                       r"digits\); .*--pretrained-model-path"):
+        train.find_pretrained(args, MODEL_TYPES[args.model_type])
+    for age, data in (3, "imagenet"), (2, "folder"):
+        wanted = write(folder, data, age, 3, 3, arch="resnet18", data=data)
+        assert train.find_pretrained(args, MODEL_TYPES[args.model_type]) == wanted
+
+
 def test_from_scratch_starts_from_no_weights(capsys):
     with pytest.raises(SystemExit) as stop:
         parse_train([*TRAIN, "--pretrained-model-path", "x.pth"])

@@ -22,7 +22,7 @@ def parse_pretrain(argv):
     """The settings of pretrain.py."""
     names = tuple(DATASETS)
     parser = utils.build_parser(
-        "Pre-train a ResNet without labels (SimCLR, VICReg) or with labels on the same images.",
+        "Pre-train a ResNet without labels, or with labels on the same images.",
         "P", {"model_type": tuple(PRETRAININGS), "data": names, "knn_data": names,
               "optimizer": BY_STEPS},
         model_type="SelfSupervisedPretraining", data=settings.PRETRAINING_DATA, lr=1e-4,
@@ -233,7 +233,7 @@ def _refuse_contradictions(parser, args, batch_norm):
                      f"{args.epochs}: the run would end before its schedule begins; use fewer")
     if batch_norm and args.batch_size == 1:
         parser.error("--batch-size 1: batch norm takes from a single image what tells it from "
-                     "others, and SimCLR has no negatives; use 2 or more")
+                     "others; use 2 or more")
 
 
 def check_batch_size(args, images, processes, batch_norm=True):

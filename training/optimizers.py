@@ -16,6 +16,7 @@ def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", m
         step: 0 to total_steps - 1.
         scheduler: "cosine" or "linear" (both to zero at total_steps), "milestones" or "constant".
         milestones: fractions of the run after which the rate is multiplied by MILESTONE_GAMMA.
+    Raises: ValueError for another scheduler.
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -26,7 +27,9 @@ def learning_rate(step, total_steps, peak, warmup_steps=0, scheduler="cosine", m
         return peak * (1 - progress)
     if scheduler == "milestones":
         return peak * settings.MILESTONE_GAMMA ** sum(step >= m * total_steps for m in milestones)
-    return peak
+    if scheduler == "constant":
+        return peak
+    raise ValueError(f"no schedule {scheduler!r}")
 
 
 class LARS(torch.optim.Optimizer):

@@ -149,6 +149,8 @@ def test_a_resumed_csv_keeps_columns_that_are_not_known_and_gains_new_ones(res):
     log.write({"epoch": 4, "train_loss": 3.0, "macro_f1": 0.75})
     assert path.read_text() == ("epoch,train_loss,macro_f1,remark\n1,1.0,,slow\n2,1.0,,slow\n3,2.0,0.5,\n"
                                 "4,3.0,0.75,\n")
+    with pytest.raises(ValueError, match="no column for weight_norm; columns are named in records.runs"):
+        log.write({"epoch": 5, "weight_norm": 1.0})
 
 
 def test_spreads_over_seeds_of_training_and_of_pretraining(res):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+import utils
 from tests.operations import Operations
 from training.optimizers import LARS, OPTIMIZERS, build_optimizer, learning_rate
 
@@ -26,6 +27,13 @@ def test_linear_falls_by_the_same_at_every_step_to_zero():
     rates = [learning_rate(step, 100, 0.4, 10, "linear") for step in range(101)]
     assert rates[9] == rates[10] == pytest.approx(0.4) and rates[100] == 0
     assert [a - b for a, b in zip(rates[10:], rates[11:])] == [pytest.approx(0.4 / 90)] * 90
+
+
+def test_every_scheduler_that_can_be_asked_for_is_one():
+    for name in utils.ARGUMENTS["scheduler"].options["choices"]:
+        assert learning_rate(0, 100, 1.0, 0, name) == 1
+    with pytest.raises(ValueError, match="^no schedule 'wsd'$"):
+        learning_rate(50, 100, 1.0, 0, "wsd")
 
 
 def test_no_weight_decay_on_biases_and_batch_norm():
