@@ -10,7 +10,8 @@ from pathlib import Path
 from records.files import whole
 from records.names import printable
 from records.output import ended, print_anything
-from records.results import best_of, none_best, read_results
+from records.results import read_results
+from records.selection import best_of, none_best
 from reporting.answer import answer_parts
 from reporting.best import BEST, told_options, write_best
 from reporting.figures import write_all, write_labels

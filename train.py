@@ -91,7 +91,8 @@ def prepare(args, say=print):
     say(f"{args.model_type} on {len(images.positions['train'])} images of {args.data} at "
         f"{backbone.image_size} px, {backbone.trained_as['stem']} stem, {args.epochs} "
         + (f"epochs of {run.steps} steps" if run.optimizer else "penalties"), flush=True)
-    run.note(test_files=files_digest(images.test))  # the same pictures at another size are comparable
+    run.note(labelled_images=len(images.positions["train"]), train_files=files_digest(images.train),
+             test_files=files_digest(images.test))  # the same pictures at another size are comparable
     return Prepared(run, task, images.test, backbone)
 
 

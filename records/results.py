@@ -47,7 +47,7 @@ class Measure(NamedTuple):
 
 class Result(NamedTuple):
     """All seeds of one setting. `chosen`: of each run its chosen row, or None; `test` and `val`:
-    the accuracies in them; `status`: of the run that went worst."""
+    the accuracies in those that are `counted`; `status`: of the run that went worst."""
     setting: Setting
     runs: list
     chosen: list
@@ -56,24 +56,31 @@ class Result(NamedTuple):
     status: str
 
     @property
+    def counted(self):
+        """[(run, its chosen row)] of all that numbers are of: where some runs are done, not those that are
+        unfinished."""
+        found = list(zip(self.runs, self.chosen))
+        states = [state_of(run) for run in self.runs]
+        return [pair for pair, state in zip(found, states) if "done" not in states or state != "unfinished"]
+
+    @property
     def seeds(self):
         """How many seeds of training, or of a pre-training itself; 1 where they make no difference."""
         if self.setting.solved:
             return 1
-        known = {run.seed for run in self.runs} - {None}
-        return len(known) + sum(run.seed is None for run in self.runs)
+        found = [run.seed for run, _ in self.counted]
+        return len({*found} - {None}) + found.count(None)
 
     @property
     def pretrainings(self):
         """How many pre-trainings, by seed and weights, are behind it; 0 where none is known."""
-        return len({run.behind for run in self.runs} - {None})
+        return len({run.behind for run, _ in self.counted} - {None})
 
-    def measure(self, column, seeds=None):
-        """The Measure of a column in the chosen rows. Args: seeds: of these seeds of training alone."""
+    def measure(self, column):
+        """The Measure of a column in the chosen rows of what is counted."""
         groups = {}
-        for run, row in zip(self.runs, self.chosen):
-            if seeds is None or run.seed in seeds:
-                groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
+        for run, row in self.counted:
+            groups.setdefault(run.behind, []).extend(written([row] if row else [], column))
         found = [values for values in groups.values() if values]
         return measure_of([[statistics.fmean(values)] for values in found] if self.setting.solved else found)
 
@@ -155,9 +162,9 @@ def rows_or_none(path, pretraining):
 
 
 def read_runs(folder, name_filter="*"):
-    """Every usable RunRecord of a folder, a copy of one not again; what is left out is named on
-    stderr."""
-    runs, places = [], {}
+    """Every usable RunRecord of a folder, of copies of one that with the most epochs; what is left out is
+    named on stderr."""
+    found = {}
     for path in sorted(folder.glob("*.csv")):
         if not fnmatch.fnmatchcase(path.name, f"*{name_filter}*"):
             continue
@@ -168,20 +175,21 @@ def read_runs(folder, name_filter="*"):
         except (ValueError, OSError) as error:
             print(f"skipped {printable(path)}: {error}", file=sys.stderr)
             continue
-        first = places.setdefault((setting, seed, behind, drawn_images(config)), path)
-        if first != path and seed is not None:
-            print(f"skipped {printable(path)}: the same run as {printable(first.name)}",
-                  file=sys.stderr)
-            continue
+        key = setting, seed, behind, drawn_images(config), None if seed is not None else path
+        before = found.get(key)
+        if before:
+            kept, left = (before.csv, path) if before.rows[-1]["epoch"] >= rows[-1]["epoch"] else (path, before.csv)
+            print(f"skipped {printable(left)}: the same run as {printable(kept.name)}", file=sys.stderr)
+            if kept != path:
+                continue
         complaint = complaint and f"{complaint}; used up to epoch {rows[-1]['epoch']}"
         if complaint or doubt:
             said = "; ".join(filter(None, (complaint, doubt)))
             print(f"{printable(path)}: {said}", file=sys.stderr)
         planned = planned_epochs(config) or run and planned_epochs(read_config(
             folder / ".." / "checkpoint" / setting.model_type / run / "config.yml"))
-        runs.append(RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind,
-                              path))
-    return runs
+        found[key] = RunRecord(setting, seed, rows, planned or rows[-1]["epoch"], config, behind, path)
+    return list(found.values())
 
 
 def diverged(row):
@@ -201,10 +209,16 @@ def choose_epoch(rows):
     return (tested or finite or [None])[-1]
 
 
+def state_of(run):
+    """"done", "unfinished" or "diverged"."""
+    if diverged(run.rows[-1]):
+        return "diverged"
+    return "unfinished" if run.rows[-1]["epoch"] < run.planned else "done"
+
+
 def summarise(setting, runs):
     """The seeds of one setting as a Result; its status is that of the run that went worst."""
-    states = ["diverged" if diverged(run.rows[-1]) else
-              "unfinished" if run.rows[-1]["epoch"] < run.planned else "done" for run in runs]
+    states = list(map(state_of, runs))
     worst = min(states, key=("diverged", "unfinished", "done").index)
     share = f" ({states.count(worst)} of {len(runs)})" if states.count(worst) < len(runs) else ""
     result = Result(setting, runs, [choose_epoch(run.rows) for run in runs], Measure(), Measure(),
@@ -248,37 +262,3 @@ def _of_one_sample(runs):
 def written(rows, name):
     """The finite numbers of one column; cells that are empty or NaN are left out."""
     return [row[name] for row in rows if row.get(name) is not None and math.isfinite(row[name])]
-
-
-def best_of(results):
-    """{model type: its Result with the best validation accuracy (the first of equals)}.
-
-    Settings are compared on the seeds of training that all of a model type have, where there are
-    any: one seed that was lucky is no match for three. Diverged settings do not count; without
-    validation accuracies only a single setting is the best.
-    """
-    best = {}
-    for model_type in sorted({result.setting.model_type for result in results}):
-        able = [result for result in results if result.setting.model_type == model_type
-                and not result.status.startswith("diverged")]
-        judged = [result for result in able if result.val.mean is not None]
-        if judged:
-            best[model_type] = max(zip(_comparable(judged), judged), key=lambda pair: pair[0])[1]
-        elif len(able) == 1:
-            best[model_type] = able[0]
-    return best
-
-
-def _comparable(results):
-    """A validation accuracy of each Result to compare with the others'."""
-    seeds = set.intersection(*({run.seed for run in result.runs} for result in results))
-    shared = [result.measure("val_accuracy", seeds).mean for result in results]
-    return [result.val.mean for result in results] if None in shared else shared
-
-
-def none_best(results):
-    """Why none of a method's Results is the best."""
-    states = [result.status for result in results if result.status.startswith("diverged")]
-    if len(states) < len(results):
-        return "several settings and no validation accuracy to choose by (train.py --val-ratio)"
-    return states[0] if len(states) == 1 else f"{len(states)} settings, all diverged"

@@ -16,6 +16,7 @@ RUN_NAME = re.compile(
     rf"(?P<run>(?P<data>.+?)-(?P<optimizer>[^-]+)-lr(?P<lr>{NUMBER})-bs(?P<batch_size>\d+)"
     rf"(?:(?:-from(?P<source>[^-]+))?-ratio(?P<ratio>{NUMBER}))?"
     rf"(?:-labels(?P<labels>{NUMBER}))?(?:-seed(?P<seed>\d+))?(?:-(?P<rest>.+))?)")
+NAMED = re.compile(r".+-[0-9a-f]{8}")  # ends with a digest of all that a run was made from
 CONFIG_BYTES = 2 ** 20  # a larger file is no configuration
 VALUE_SIGNS = 40  # of a setting in a table; of a longer one the ends and a digest
 LIST_LENGTH = 16  # of a list that is a setting
@@ -286,4 +287,6 @@ def identify(stem, config):
                                   if name not in NO_SETTINGS and not isinstance(value, dict)}
     more = {**dict(setting.more), **others(flags), "record": "flags" if flags else "name"}
     complaint = complaint and f"{complaint}; known by its name alone"
+    if not config and NAMED.fullmatch(stem):
+        complaint = "no YAML file beside it: known by its name alone, and each of its seeds is taken for a setting"
     return setting._replace(more=tuple(sorted(more.items()))), text(seed), None, run, complaint

@@ -3,11 +3,11 @@
 import math
 
 from conf.methods import MODEL_TYPES
-from reporting.comparison import ALPHA, SCRATCH, compare
+from reporting.comparison import ALPHA, compare, scratches_of
+from reporting.limits import left_out, limits
 from reporting.paired import LEVEL
 from reporting.phrases import listed, minutes, p_value, percent, points, side
-from reporting.style import is_partial
-from reporting.tables import markdown, method_name, plain
+from reporting.tables import markdown, plain
 
 SURE = f"{100 * LEVEL:.0f} %"
 STARTED = {name for name, kind in MODEL_TYPES.items() if kind.pretraining and not kind.frozen}
@@ -40,11 +40,11 @@ def answer_parts(results):
 
 def words(comparison):
     """The paragraphs of one Task."""
-    title, left_out = f"**{plain(comparison.task.title)}.**", " ".join(_left_out(comparison))
+    title, absent = f"**{plain(comparison.task.title)}.**", " ".join(left_out(comparison))
     if comparison.pairs:
         first = comparison.pairs[0].one
         parts = [f"{title} {_best(comparison, first)}", *_against_scratch(comparison),
-                 " ".join(_limits(comparison)), left_out]
+                 " ".join(limits(comparison)), absent]
         return list(filter(None, parts))
     if len(comparison.methods) < 2:
         said = "Fewer than two methods have a best setting: nothing to compare."
@@ -52,43 +52,37 @@ def words(comparison):
         said = "The methods were not compared: that needs the predictions of every run."
     else:
         said = "No two methods can be compared."
-    return [" ".join(filter(None, [title, said, left_out]))]
+    return [" ".join(filter(None, [title, said, absent]))]
 
 
 def _best(comparison, first):
     """Which method is first, and whether it is better than the others; from scratch follows."""
     images = first.sample.shares.shape[1]
-    told = [f"Of the same {images} test images {_name(first)} recognised most: "
+    told = [f"Of the same {images} test images {first.name} recognised most: "
             f"{percent(first.sample.accuracy)} ({_trainings(first)})."]
     pairs = [pair for pair in comparison.pairs
              if pair.one is first and not any(_told_apart(pair, comparison))]
     better = [pair for pair in pairs if pair.shown]
     undecided = [pair for pair in pairs if not pair.shown]
     if better:
-        told.append(f"It is better than {listed(f'{_name(pair.other)} by {_by(pair)}' for pair in better)}.")
+        told.append(f"It is better than {listed(f'{pair.other.name} by {_by(pair)}' for pair in better)}.")
     if undecided:
         told.append("No difference was shown between it and "
-                    f"{listed(f'{_name(pair.other)} ({_gap(pair)})' for pair in undecided)}.")
+                    f"{listed(f'{pair.other.name} ({_gap(pair)})' for pair in undecided)}.")
     return " ".join(told)
 
 
 def _told_apart(pair, comparison):
     """For each stem from scratch, whether a pair is in what is said of it by itself."""
-    for place, scratch in enumerate(scratches_of(comparison)):
+    for place, scratch in enumerate(scratches_of(comparison.methods)):
         other = pair.one if pair.other is scratch else pair.other if pair.one is scratch else None
         yield other is not None and (place == 0 or other.model_type in STARTED)
-
-
-def scratches_of(comparison):
-    """From scratch with each stem that takes part, the one first that validation prefers."""
-    able = [method for method in comparison.methods if method.model_type == SCRATCH and method.sample]
-    return sorted(able, key=lambda method: -(method.result.val.mean or 0))
 
 
 def _against_scratch(comparison):
     """A list of all other methods against training from scratch, and a short one for each other stem
     of that. What they cost where from scratch takes no part."""
-    scratch, *others = scratches_of(comparison) or [None]
+    scratch, *others = scratches_of(comparison.methods) or [None]
     pairs = [pair for pair in comparison.pairs if scratch in (pair.one, pair.other)]
     if not pairs:
         return [_costs(comparison)]
@@ -107,40 +101,41 @@ def _against_other(comparison, scratch):
         if method.model_type in STARTED:
             found = (f"{'better' if pair.other is scratch else 'worse'} by {_by(pair)}" if pair.shown
                      else f"not shown to differ ({_gap(pair, pair.other is scratch)})")
-            told.append(f"{_name(method)} is {found}")
-    return told and (f"{_name(scratch)} recognised {percent(scratch.sample.accuracy)} "
+            told.append(f"{method.name} is {found}")
+    return told and (f"{scratch.name} recognised {percent(scratch.sample.accuracy)} "
                      f"({_trainings(scratch)}). Against that, {listed(told)}.")
 
 
 def _against(scratch, pairs):
     """The list of all others against from scratch: by how much, worth how many labels, in how many
     minutes."""
-    lines = [f"Against {_name(scratch)}, which recognised {percent(scratch.sample.accuracy)} "
+    lines = [f"Against {scratch.name}, which recognised {percent(scratch.sample.accuracy)} "
              f"({_trainings(scratch)}) and took {_cost(scratch)} a training:", ""]
     for pair in pairs:
         ahead = pair.other is scratch
         method = pair.one if ahead else pair.other
         if pair.shown:
             said = f"{'better' if ahead else 'worse'} by {_by(pair)}"
-            said += f". {_worth_told(method.worth)}" if ahead and method.worth else ""
+            said += f". {_worth_told(method.worth, scratch)}" if ahead and method.worth else ""
         else:
             said = f"no difference was shown ({_gap(pair, ahead)})"
-        lines.append(f"- {_name(method)}: {said.removesuffix('.')}. A training took {_cost(method)}.")
+        lines.append(f"- {method.name}: {said.removesuffix('.')}. A training took {_cost(method)}.")
     return "\n".join(lines)
 
 
-def _worth_told(worth):
-    """What a method is worth in labels, as a sentence."""
+def _worth_told(worth, scratch):
+    """What a method that is better than from scratch is worth in labels, as a sentence."""
+    alone = "" if worth.seeds else "; of these networks alone"
     if math.isinf(worth.factor):
         if worth.most <= 1:
             return ("What that is worth in labels is beyond what was measured: there is no training from "
                     "scratch with more of them.")
         return (f"That is worth more than {worth.most:.2g} times the labels, which is beyond what was "
-                f"measured ({SURE} interval: {_span(worth)}).")
-    if worth.factor == 0:
-        return "From scratch was as good with the fewest labels that it was given."
-    return (f"From scratch would need {worth.factor:.2g} times the labels for that ({SURE} interval: "
-            f"{_span(worth)}).")
+                f"measured ({SURE} interval: {_span(worth)}{alone}).")
+    if worth.factor <= 1:
+        return f"How many labels that is worth is not told: more labels did not help {scratch.name}."
+    return (f"From scratch would need {worth.factor:.2g} times the labels for that ({SURE} interval: {_span(worth)}; "
+            f"interpolated between {worth.below:.2g} and {worth.above:.2g} times{alone}).")
 
 
 def _span(worth):
@@ -153,7 +148,7 @@ def _span(worth):
 
 def _costs(comparison):
     """What all methods cost, in a sentence."""
-    return "A training took: " + "; ".join(f"{_name(method)} {_cost(method)}" for method
+    return "A training took: " + "; ".join(f"{method.name} {_cost(method)}" for method
                                            in comparison.methods if method.sample) + "."
 
 
@@ -164,51 +159,10 @@ def _cost(method):
     return minutes(method.minutes) + told
 
 
-def _limits(comparison):
-    """What these comparisons do not say, in sentences."""
-    able, told = [method for method in comparison.methods if method.sample], []
-    solved = [method for method in able if method.result.setting.solved and len(method.sample.shares) == 1]
-    if solved:
-        told.append(f"With all labels the solver of {listed(map(_name, solved))} ends at the same classifier "
-                    "for every seed. What is said of it holds for this very pre-training on other images"
-                    + "; another seed of that (pretrain.py --seed) may turn it round"
-                    * all(method.result.pretrainings for method in solved) + ".")
-    single = [method for method in able if method.sample.trainings == 1 and method not in solved]
-    if single:
-        which = "each method" if len(single) == len(able) else listed(map(_name, single))
-        told.append(f"There is only one training of {which}: what is said of it holds for these very "
-                    "networks on other images, not for the methods; another seed may turn it round. "
-                    "Train with three seeds or more (--seed) to compare methods.")
-    shared = [method for method in able if len(method.sample.shares) > 1
-              and method.result.pretrainings == 1]
-    if shared:
-        told.append(f"All trainings of {listed(map(_name, shared))} start from one pre-training: what "
-                    "another seed of that would change is not in the intervals.")
-    if any(method.model_type == SCRATCH for method in able) and not any(m.worth for m in able):
-        told.append("How many labels a method is worth needs trainings from scratch at two label ratios "
-                    "or more (--label-ratio).")
-    partial = [method for method in able if is_partial(method.result)]
-    if partial:
-        told.append(f"Training is unfinished: {listed(map(_name, partial))}.")
-    return told
-
-
-def _left_out(comparison):
-    """Which methods take no part and why, in sentences."""
-    reasons = {}
-    for method in comparison.methods:
-        if not method.sample:
-            reasons.setdefault(method.lack, []).append(method)
-    told = [f"Left out: {listed(map(_name, methods))} ({lack}; --overwrite makes a run anew)."
-            for lack, methods in reasons.items()]
-    told += [f'Left out: "{plain(method_name(results))}" ({why}).' for results, why in comparison.absent]
-    return told
-
-
 def pairs_table(comparison):
     """A Markdown table of all pairs."""
     return markdown([{
-        "Higher accuracy": label(pair.one), "Lower": label(pair.other),
+        "Higher accuracy": pair.one.label, "Lower": pair.other.label,
         "Points": points(pair.found.value),
         f"{SURE} interval": f"{points(pair.found.low)} to {points(pair.found.high)}",
         "p, McNemar": p_value(pair.found.mcnemar), "p, corrected": p_value(pair.p),
@@ -224,7 +178,7 @@ def methods_table(comparison):
         if method.sample:
             before, found = method.pretraining_minutes, method.worth
             rows.append({
-                "Method": label(method), "Test accuracy": f"{method.sample.accuracy:.4f}",
+                "Method": method.label, "Test accuracy": f"{method.sample.accuracy:.4f}",
                 "Trainings": f"{method.sample.trainings}",
                 "Pre-trainings": f"{method.result.pretrainings or '-'}",
                 "Test images": f"{method.sample.shares.shape[1]}",
@@ -234,16 +188,6 @@ def methods_table(comparison):
                 "Of pre-training": "not recorded" if before is None else
                 "-" if before == 0 else minutes(before, "")})
     return markdown(rows)
-
-
-
-def label(method):
-    """A method's name as the tables have it."""
-    return method_name([method.result])
-
-
-def _name(method):
-    return f'"{plain(label(method))}"'
 
 
 def _trainings(method):
@@ -265,10 +209,10 @@ def _alone(pair):
 
 def _between(pair):
     """What a difference is one of, in words."""
-    before = [method.result.runs[0].behind for method in (pair.one, pair.other)
-              if method.result.pretrainings == 1]
-    return ("these networks" if not pair.found.seeds else "methods" if not before else
-            "one pre-training" + " of each" * (len(set(before)) > 1))
+    starts = [method.start for method in (pair.one, pair.other) if method.start]
+    drawn = "one draw of the labels" * (pair.one.one_draw or pair.other.one_draw)
+    before = ("one pre-training" + " of each" * (len(set(starts)) > 1)) * bool(starts)
+    return " and ".join(filter(None, (before, drawn))) or "methods" if pair.found.seeds else "these networks"
 
 
 def _gap(pair, ahead=True):

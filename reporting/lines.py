@@ -2,12 +2,10 @@
 
 import math
 
-from records.results import best_of, measure_of, written
-from records.setting import setting_in
+from records.results import measure_of, written
+from records.selection import best_of
+from reporting.labels import images_per_class
 from reporting.style import bests, footnote, line_label, look_of, method_of, methods, new_axes, repeats
-
-# of the training sets (Krizhevsky 2009; Coates et al. 2011), before --val-ratio
-IMAGES_PER_CLASS = {"cifar10": 5000, "cifar100": 500, "stl10": 500}
 
 FILLS = "full", "none", "left", "bottom"  # of markers: lines of one model type, other stem or weights
 
@@ -105,31 +103,13 @@ def draw_labels(results, title):
                        gap_notes(lines, results, value_of))
 
 
-def images_per_class(results):
-    """How many labelled images of each class these trained on; None where that is unknown."""
-    found = set()
-    for result in results:
-        total = IMAGES_PER_CLASS.get(result.setting.data)
-        for share in (setting_in(run.config, "val_ratio") for run in result.runs):
-            if total is None or not isinstance(share, (int, float)):
-                return None
-            kept = total - _share_of(total, share)
-            found.add(_share_of(kept, result.setting.labels))
-    return found.pop() if len(found) == 1 else None
-
-
-def _share_of(count, ratio):
-    """As data.sampling rounds."""
-    return max(1, round(count * ratio)) if ratio else 0
-
-
 def curve(result, column):
     """(epochs, means, deviations) of one column over the epochs that every seed has."""
     by_run = [{row["epoch"]: row[column] for row in run.rows if written([row], column)}
-              for run in result.runs]
+              for run, _ in result.counted]
     epochs = sorted(set.intersection(*map(set, by_run)))
     groups = {}
-    for run, found in zip(result.runs, by_run):
+    for (run, _), found in zip(result.counted, by_run):
         groups.setdefault(run.behind, []).append(found)
     measures = [measure_of([[found[epoch] for found in group] for group in groups.values()])
                 for epoch in epochs]

@@ -17,10 +17,11 @@ these intervals miss.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import isotonic_regression
 
 LEVEL = 0.95  # of intervals
 DRAWS = 4000  # of the bootstrap; its 95 % intervals vary by a few hundredths of their width
@@ -32,14 +33,21 @@ class Sample(NamedTuple):
     shares: float (U, N) in [0, 1]: of each of U units, drawn independently, the share of its
         networks that recognised each of N images. A unit is a pre-training with all its trainings
         where there are several, or where these are solved, else a training. trainings: how many
-        networks in all.
+        networks in all. draws: float (D, N), the same of each of D draws of the labelled images where
+        several units share them, else None: they are drawn at random as units are, and crossed with these.
     """
     shares: np.ndarray
     trainings: int
+    draws: Optional[np.ndarray] = None
 
     @property
     def accuracy(self):
         return float(self.shares.mean())
+
+    @property
+    def random(self):
+        """What varies at random but the images: arrays as `shares`, of two rows or more."""
+        return [rows for rows in (self.shares, self.draws) if rows is not None and len(rows) > 1]
 
 
 class Difference(NamedTuple):
@@ -59,21 +67,32 @@ class Difference(NamedTuple):
 
 class Worth(NamedTuple):
     """How many times the labels the other method needs for the same accuracy, and the interval.
-    least, most: how many times the labels were measured; math.inf stands for more, 0 for fewer."""
+    least, most: how many times the labels were measured; math.inf stands for more, 0 for fewer. below,
+    above: of these the two between which `factor` is interpolated. seeds: whether there are two units of
+    each point, so that the interval has their variance."""
     factor: float
     low: float
     high: float
     least: float
     most: float
+    below: float
+    above: float
+    seeds: bool
 
 
-def sample_of(correct, units):
+def sample_of(correct, units, draws=None):
     """The Sample of a method. Args: correct: bool (N,) of each network; units: of each, what tells
-    the unit that it belongs to from others."""
+    the unit that it belongs to from others. draws: the same of the labelled images, where these are drawn."""
+    shared = draws is not None and len(set(draws)) < len(set(zip(units, draws)))
+    return Sample(_by(units, correct), len(correct), _by(draws, correct) if shared else None)
+
+
+def _by(keys, correct):
+    """float (K, N): the mean of the networks of each key."""
     groups = {}
-    for found, key in zip(correct, units):
+    for found, key in zip(correct, keys):
         groups.setdefault(key, []).append(found)
-    return Sample(np.stack([np.mean(row, axis=0) for row in groups.values()]), len(correct))
+    return np.stack([np.mean(row, axis=0) for row in groups.values()])
 
 
 def difference(one, other):
@@ -83,11 +102,11 @@ def difference(one, other):
     images = _of_images(gaps)
     variance, freedom = images, max(1, len(gaps) - 1)
     if seeds:
-        parts = [_of_seeds(sample.shares) for sample in (one, other)]
+        random = [*one.random, *other.random]
+        parts = list(map(_of_seeds, random))
         variance += sum(between - crossed for between, crossed in parts)
         variance = max(variance, images / 2)  # an estimate of a sum may come out below its parts
-        shares = [images ** 2 / freedom, *(between ** 2 / (len(sample.shares) - 1) for
-                                           (between, _), sample in zip(parts, (one, other)))]
+        shares = [images ** 2 / freedom, *(between ** 2 / (len(rows) - 1) for (between, _), rows in zip(parts, random))]
         freedom = variance ** 2 / sum(shares)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
     p = 2 * stats.t.sf(abs(value) / math.sqrt(variance), freedom)
@@ -120,37 +139,42 @@ def holm(values):
     return found
 
 
-def worth(sample, ratio, curve):
+def worth(sample, labels, curve):
     """How many times the labels a method is worth.
 
-    The label ratio at which the other method's curve, interpolated over the logarithm of the ratio,
-    first has this accuracy, by this method's ratio. The interval: percentiles over draws of all
-    these accuracies, of the images together (normal, as means over hundreds of images are), and of
-    the seeds of each with a t distribution, see above.
-    Args: sample: of the method. ratio: at which it was trained. curve: {ratio: Sample} of the other
-        method, of the same images, with two ratios at least.
+    The labels with which the other method's curve, interpolated over their logarithm, has this accuracy,
+    by this method's labels. More labels do not harm: a curve that falls is levelled (isotonic regression)
+    before. The interval: percentiles over draws of all these accuracies, of the images together (normal,
+    as means over hundreds of images are), and of the seeds of each with a t distribution, see above.
+    Args: sample: of the method. labels: how many it was trained on, or their ratio. curve: {labels:
+        Sample} of the other method, of the same images, at two points at least.
     Returns: Worth.
     """
-    ratios, points = sorted(curve), [sample, *(curve[key] for key in sorted(curve))]
-    scale, means = np.log(ratios), np.array([point.accuracy for point in points])
+    steps, points = sorted(curve), [sample, *(curve[key] for key in sorted(curve))]
+    scale, means = np.log(steps), np.array([point.accuracy for point in points])
     images = np.stack([point.shares.mean(0) for point in points])
     random = np.random.default_rng(0)
     spread = np.atleast_2d(np.cov(images)) / images.shape[1]
     draws = random.multivariate_normal(means, spread, DRAWS, method="svd")
     for place, point in enumerate(points):
-        if len(point.shares) > 1:
-            between, crossed = _of_seeds(point.shares)
-            draws[:, place] += math.sqrt(max(0.0, between - crossed)) * random.standard_t(
-                len(point.shares) - 1, DRAWS)
-    factors = [_reached(scale, row[1:], row[0]) / ratio for row in (means, *draws)]
+        for rows in point.random:
+            between, crossed = _of_seeds(rows)
+            draws[:, place] += math.sqrt(max(0.0, between - crossed)) * random.standard_t(len(rows) - 1, DRAWS)
+    factors = [_reached(scale, row[1:], row[0]) / labels for row in (means, *draws)]
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(factors[1:], [tail, 1 - tail], method="nearest")
-    return Worth(float(factors[0]), float(low), float(high), ratios[0] / ratio, ratios[-1] / ratio)
+    times = [step / labels for step in steps]
+    return Worth(float(factors[0]), float(low), float(high), times[0], times[-1],
+                 max((time for time in times if time <= factors[0]), default=times[0]),
+                 min((time for time in times if time >= factors[0]), default=times[-1]),
+                 all(len(point.shares) > 1 for point in points))
 
 
 def _reached(scale, curve, accuracy):
-    """The ratio at which a curve over log ratios first has an accuracy; 0 if it begins above it,
-    math.inf if it stays below."""
+    """The labels with which a curve over their logarithms, levelled, first has an accuracy; 0 if it begins
+    above it, math.inf if it stays below."""
+    if (np.diff(curve) < 0).any():
+        curve = isotonic_regression(curve).x
     if curve[0] > accuracy:
         return 0.0
     for place in range(1, len(curve)):

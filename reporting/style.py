@@ -3,7 +3,7 @@
 from conf.global_settings import PRETRAINING_DATA
 from conf.methods import MODEL_TYPES, Look
 from records.names import short
-from records.results import best_of
+from records.selection import best_of
 from records.setting import BEHIND, DIGEST_SIGNS
 
 LOOKS = {name: kind.look for name, kind in MODEL_TYPES.items()}

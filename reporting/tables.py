@@ -5,10 +5,11 @@ import statistics
 from urllib.parse import quote
 
 from records.names import printable
-from records.results import best_of, written
+from records.results import written
+from records.selection import best_of
 from records.setting import table
 from reporting.columns import apart, heading, names_of, shared
-from reporting.style import is_partial, label_of, look_of, methods, other_source, ratio_text
+from reporting.style import is_partial, label_of, methods, ratio_text
 
 SELECTION = ("The test accuracy is that of the epoch with the best validation accuracy, or of the "
              "last epoch where no validation accuracy was written. Nothing is chosen on the test "
@@ -38,8 +39,8 @@ def record(result):
     """One line of results.csv: a dict column -> number, text or None."""
     setting = result.setting
     behind = min(result.runs, key=lambda run: run.rows[-1]["epoch"] - run.planned)
-    seconds = [sum(written(run.rows, "seconds")) for run in result.runs]
-    chosen = [row for row in result.chosen if row]
+    seconds = [sum(written(run.rows, "seconds")) for run, _ in result.counted]
+    chosen = [row for _, row in result.counted if row]
     found = {"data": setting.data, "label_ratio": setting.labels, "setting": setting.model_type,
              "optimizer": setting.optimizer, "learning_rate": setting.lr,
              "batch_size": setting.batch_size, "pretraining_data": setting.source,
@@ -55,7 +56,7 @@ def record(result):
              "chosen_penalties": " ".join(f"{row:g}" for row in written(chosen, "penalty")),
              "epochs_done": behind.rows[-1]["epoch"], "epochs_planned": behind.planned,
              "seeds": result.seeds, "pretraining_seeds": result.pretrainings,
-             "runs": len(result.runs), "seconds_per_run": round(statistics.fmean(seconds), 1),
+             "runs": len(result.counted), "seconds_per_run": round(statistics.fmean(seconds), 1),
              "status": result.status}
     for name, value in setting.more:
         column = name.replace("pre-training ", "pretraining_").replace(" ", "_")
@@ -193,13 +194,8 @@ def link(name, text=None, folder=""):
 
 
 def method_name(results):
-    """One method's name in one line; with labels it says on which images it was pre-trained."""
-    name = label_of(results).replace("\n", " ")
-    own = all(result.setting.ratio is not None for result in results)
-    own = own and not other_source(results[0].setting)  # which the label says
-    if look_of(results[0].setting.model_type).imagenet and own:
-        return name.replace("pre-training", "pre-training on the same images")
-    return name
+    """One method's name in one line."""
+    return label_of(results).replace("\n", " ")
 
 
 def chosen(results):
@@ -213,7 +209,7 @@ def best_cell(results):
     if best is None:
         lost = results and all(result.status.startswith("diverged") for result in results)
         return "diverged" if lost else "not chosen" if results else "-"
-    seeds, before, runs = best.seeds, best.pretrainings, len(best.runs)
+    seeds, before, runs = best.seeds, best.pretrainings, len(best.counted)
     runs = before if best.setting.solved else runs
     if before > 1:
         seeds = f"{before} x {seeds}" if runs == before * seeds else f"{runs} on {before}"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from reporting.paired import Sample, difference, worth
+from reporting.paired import Sample, difference, sample_of, worth
 
 
 class Spread(NamedTuple):
@@ -52,6 +52,25 @@ def misses(spread, images, networks, levels, rounds, seed=0):
         missed += not found.low <= truth <= found.high
         significant += found.p < 0.05
     return missed / rounds, significant / rounds
+
+
+def misses_of_crossed(images, pretrainings, draws, rounds, counted=True, spread=0.05, seed=0):
+    """Share of 95 % intervals that lack the true difference of two equal methods, each of a training on every draw of
+    the labelled images from every pre-training. spread: standard deviation of what a draw is to a method; that of a
+    pre-training is a fifth of it. counted: whether the interval knows of the draws."""
+    random, missed = np.random.default_rng(seed), 0
+    keys = [(before, draw) for before in range(pretrainings) for draw in range(draws)]
+    for _ in range(rounds):
+        ease, samples = random.normal(0.3, 1.0, images), []
+        for _ in range(2):
+            own = ease + random.normal(0, 0.5, images)
+            skill, luck = random.normal(0, spread / 5, pretrainings), random.normal(0, spread, draws)
+            found = [own + skill[before] + luck[draw] + random.normal(size=images) > 0 for before, draw in keys]
+            units, drawn = zip(*keys)
+            samples.append(sample_of(found, units, drawn if counted else None))
+        found = difference(*samples)
+        missed += not found.low <= 0 <= found.high
+    return missed / rounds
 
 
 def misses_of_worth(spread, images, networks, rounds, seed=0):

@@ -137,8 +137,8 @@ def test_what_stands_beside_theirs_is_what_the_results_say():
         "from scratch, 7x7 stem, 96 px": "Supervised from scratch, 7x7 stem",
         "SimCLR, fine-tuned": "Self-supervised pre-training, fine-tuned",
         "SimCLR, linear": "Self-supervised pre-training, linear",
-        "with labels on the 60,000 images, fine-tuned": "Supervised pre-training on the same images, fine-tuned",
-        "with labels on the 60,000 images, linear": "Supervised pre-training on the same images, linear"}.items()}
+        "with labels on the 60,000 images, fine-tuned": "Supervised pre-training, fine-tuned",
+        "with labels on the 60,000 images, linear": "Supervised pre-training, linear"}.items()}
 
 
 def test_the_demo_table_is_what_its_csvs_hold():

@@ -15,30 +15,6 @@ def res(tmp_path):
     return tmp_path / "res"
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_best_setting_ignores_the_test_set(res, order):
-    names = [NAME, NAME.replace("lr0.1", "lr0.2")]
-    write_run(res, names[order[0]], [epoch(0.7, 0.1)])
-    write_run(res, names[order[1]], [epoch(0.6, 0.9)])
-    best = results.best_of(results.read_results(res))
-    assert best["Supervised"].test[0] == 0.1
-
-
-@pytest.mark.parametrize("other, wanted", [(0.74, 0.1), (0.76, 0.2)])
-def test_settings_are_compared_on_the_seeds_that_all_of_them_have(res, other, wanted):
-    """Rates tried with one seed, the best of them then run with two more: means over other seeds are no comparison."""
-    for seed, reached in (("", 0.75), ("-seed1", 0.70), ("-seed2", 0.71)):
-        write_run(res, NAME + seed, [epoch(reached, 0.5)])
-    write_run(res, NAME.replace("lr0.1", "lr0.2"), [epoch(other, 0.5)])
-    assert results.best_of(results.read_results(res))["Supervised"].setting.lr == wanted
-
-
-def test_settings_without_a_common_seed_are_compared_by_their_means(res):
-    write_run(res, NAME, [epoch(0.7, 0.5)])
-    write_run(res, NAME.replace("lr0.1", "lr0.2") + "-seed1", [epoch(0.8, 0.5)])
-    assert results.best_of(results.read_results(res))["Supervised"].setting.lr == 0.2
-
-
 def test_status_done_unfinished_diverged(res):
     write_run(res, NAME, [epoch(0.5, 0.5)] * 3, planned=3)
     write_run(res, NAME + "-ratio0.1", [epoch(0.5, 0.4)] * 2, planned=3)
@@ -50,6 +26,7 @@ def test_status_done_unfinished_diverged(res):
     assert [result.status for result in found] == ["unfinished", "diverged", "diverged", "done",
                                                    "unfinished (1 of 2)"]
     assert [result.test[0] for result in found] == [0.4, 0.3, None, 0.3, 0.5]
+    assert [len(result.counted) for result in found] == [1, 1, 1, 1, 1] and found[-1].seeds == 1
     assert [[run.planned for run in result.runs] for result in found] == [[3], [2], [1], [2], [3, 3]]
 
 
@@ -141,6 +118,16 @@ def test_older_and_wider_csvs_read(res, columns):
     result, = results.read_results(res)
     assert result.test[0] == 0.25 and result.status == "done"
     assert set(result.runs[0].rows[0]) == set(runs.TRAIN_COLUMNS) and result.runs[0].rows[0]["test_loss"] is None
+
+
+def test_of_two_copies_of_a_run_the_one_with_more_epochs_counts(res, capsys):
+    for name, count in (("a copy", 1), ("run", 3), ("run copied", 2)):
+        write_run(res, name, [epoch(0.5, count / 10)] * count, made=made_from(NAME))
+    run, = results.read_runs(res)
+    assert run.csv.stem == "run" and len(run.rows) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"skipped {res}/a copy.csv: the same run as run copied.csv",
+        f"skipped {res}/run copied.csv: the same run as run.csv"]
 
 
 def test_a_resumed_csv_keeps_columns_that_are_not_known_and_gains_new_ones(res):

@@ -174,6 +174,14 @@ def test_a_yaml_that_holds_itself_or_billions_is_read_in_no_time(change):
     assert hash(setting_of(change(copy.deepcopy(made_from(LINEAR))))) is not None
 
 
+def test_runs_without_a_yaml_whose_names_end_with_a_digest_are_told(tmp_path, capsys):
+    for name in (NAME, f"{NAME}-0a1b2c3d"):
+        write_run(tmp_path, name, [epoch(0.5, 0.5)])
+    results.read_runs(tmp_path)
+    line, = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}/{NAME}-0a1b2c3d.csv: no YAML file beside it: known by its name alone")
+
+
 def test_a_broken_yaml_is_said_in_one_line_and_its_run_is_known_by_its_name(tmp_path, capsys):
     made = made_from()
     del made["settings"]["lr"]
