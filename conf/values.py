@@ -78,6 +78,11 @@ def rgb(low):
     return parse
 
 
+def usual_warmup(epochs):
+    """Epochs of linear warm-up where --warmup-epochs does not say them."""
+    return min(settings.WARMUP_EPOCHS, epochs / settings.WARMUP_PARTS)
+
+
 def clock(seconds):
     """`1:05:00` of so many seconds."""
     minutes, seconds = divmod(round(seconds), 60)
