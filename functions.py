@@ -15,7 +15,6 @@ from parallel.gradients import backward
 from parallel.watch import Watch, answers
 from records.weights import load_backbone
 from supervised.resnet import resnet
-from supervised_pretrained.start import read_weights
 
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
@@ -65,16 +64,12 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-def build_model(kind, arch, classes, dataset, path=None, **options):
+def with_classifier(kind, arch, classes, weights):
     """Build the network of a method: its weights loaded, a new classifier.
 
-    Args: classes: how many. More: as for `read_weights`. Returns: Backbone.
+    Args: kind: a ModelType. classes: how many. weights: supervised_pretrained.start.Weights.
+    Returns: Backbone. Raises: ValueError.
     """
-    return with_classifier(kind, arch, classes, read_weights(kind, arch, dataset, path, **options))
-
-
-def with_classifier(kind, arch, classes, weights):
-    """As `build_model`, from weights that are read already. Raises: ValueError."""
     trained_as = weights.trained_as
     model = resnet(arch, classes, trained_as["stem"])
     if weights.found:
