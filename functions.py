@@ -211,7 +211,7 @@ def predict(network, batches, view, amp="off"):
     return torch.cat(logits), torch.cat(labels)
 
 
-def places(logits, labels):
+def ranks(logits, labels):
     """How many classes come before an image's own: int64 (N,), 0 where it is the predicted class.
     Of equal logits the first comes first, as in argmax; of one that is not a number, all do."""
     own, label = logits.gather(1, labels[:, None]), labels[:, None]
@@ -222,10 +222,10 @@ def places(logits, labels):
 def metrics(logits, labels, criterion):
     """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes), and
     what `class_means` tells."""
-    place = places(logits, labels)
+    rank = ranks(logits, labels)
     return {"loss": float(criterion(logits, labels)),
-            "accuracy": float((place == 0).double().mean()),
-            "top5_accuracy": float((place < 5).double().mean()),
+            "accuracy": float((rank == 0).double().mean()),
+            "top5_accuracy": float((rank < 5).double().mean()),
             **class_means(confusion_matrix(logits.argmax(1), labels, logits.shape[1]))}
 
 
