@@ -109,9 +109,9 @@ def find_pretrained(args, kind):
     if path is None:
         there = f" (there: {', '.join(others)})" if others else ""
         raise FileNotFoundError(
-            f"no checkpoint of a finished pre-training of a {args.arch} on {' or '.join(wanted)} below {folder}{there}; "
-            f"make one with `python pretrain.py --model_type {kind.pretraining}` or name one with "
-            "--pretrained-model-path")
+            f"no checkpoint of a finished pre-training of a {args.arch} on {' or '.join(wanted)} below "
+            f"{folder}{there}; make one with `python pretrain.py --model_type {kind.pretraining}` or "
+            "name one with --pretrained-model-path")
     print(f"starting from {path}")
     return path
 
