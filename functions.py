@@ -15,7 +15,6 @@ from parallel.gradients import backward
 from parallel.watch import Watch, answers
 from records.weights import load_backbone
 from supervised.resnet import resnet
-from supervised_pretrained.start import read_weights
 
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
@@ -65,16 +64,12 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-def build_model(kind, arch, classes, dataset, path=None, **options):
+def with_classifier(kind, arch, classes, weights):
     """Build the network of a method: its weights loaded, a new classifier.
 
-    Args: classes: how many. More: as for `read_weights`. Returns: Backbone.
+    Args: kind: a ModelType. classes: how many. weights: supervised_pretrained.start.Weights.
+    Returns: Backbone. Raises: ValueError.
     """
-    return with_classifier(kind, arch, classes, read_weights(kind, arch, dataset, path, **options))
-
-
-def with_classifier(kind, arch, classes, weights):
-    """As `build_model`, from weights that are read already. Raises: ValueError."""
     trained_as = weights.trained_as
     model = resnet(arch, classes, trained_as["stem"])
     if weights.found:
@@ -216,7 +211,7 @@ def predict(network, batches, view, amp="off"):
     return torch.cat(logits), torch.cat(labels)
 
 
-def places(logits, labels):
+def ranks(logits, labels):
     """How many classes come before an image's own: int64 (N,), 0 where it is the predicted class.
     Of equal logits the first comes first, as in argmax; of one that is not a number, all do."""
     own, label = logits.gather(1, labels[:, None]), labels[:, None]
@@ -227,10 +222,10 @@ def places(logits, labels):
 def metrics(logits, labels, criterion):
     """Mean loss, top-1 and top-5 accuracy (fractions; top-all with fewer than five classes), and
     what `class_means` tells."""
-    place = places(logits, labels)
+    rank = ranks(logits, labels)
     return {"loss": float(criterion(logits, labels)),
-            "accuracy": float((place == 0).double().mean()),
-            "top5_accuracy": float((place < 5).double().mean()),
+            "accuracy": float((rank == 0).double().mean()),
+            "top5_accuracy": float((rank < 5).double().mean()),
             **class_means(confusion_matrix(logits.argmax(1), labels, logits.shape[1]))}
 
 

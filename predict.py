@@ -23,7 +23,7 @@ from records import checkpoint
 from records.files import protected, whole, writing
 from records.names import printable
 from records.rows import npz_rows
-from records.trained import are_others, check_made_by, find_trained, network_of, places_of
+from records.trained import are_others, check_made_by, find_trained, network_of, store_options
 from training.features import kept_features
 
 SHOWN = 5  # classes of a picture
@@ -92,13 +92,13 @@ def main(argv=None):
 
 class Classifier(NamedTuple):
     """model: on its device. data: name of the dataset it was trained on; data_dir: where it lies;
-    places: as from records.trained.places_of. classes: names. trained_as: its input. amp: of its
-    forward pass. are_others: digest of training pictures -> whether they are known to be others."""
+    store_options: as from records.trained. classes: names. trained_as: its input. amp: of its forward
+    pass. are_others: digest of training pictures -> whether they are known to be others."""
 
     model: torch.nn.Module
     data: str
     data_dir: Path
-    places: dict
+    store_options: dict
     classes: list
     trained_as: dict
     amp: str
@@ -131,7 +131,7 @@ def load(args):
     model = network_of(state).eval().to(device, memory_format=torch.channels_last)
     amp = utils.choose_amp(config["amp"] if args.amp == "auto" else args.amp, device)
     data_dir = args.data_dir or Path(config.get("data_dir", "data"))
-    return Classifier(model, config["data"], data_dir, places_of(args, config), state["classes"],
+    return Classifier(model, config["data"], data_dir, store_options(args, config), state["classes"],
                       state["trained_as"], amp, device, partial(are_others, state, "images"))
 
 
@@ -239,17 +239,17 @@ def find_neighbours(args, classifier):
         none, rows of it; as many as asked for, "" where the training has fewer pictures.
     """
     if classifier.data == "folder":
-        check_drawn(classifier.data_dir, **classifier.places)
+        check_drawn(classifier.data_dir, **classifier.store_options)
     train = load_split(classifier.data, "train", classifier.data_dir, classifier.stored_size,
                        workers=args.workers, max_bad_images=args.max_bad_images,
-                       **classifier.places)
+                       **classifier.store_options)
     if classifier.are_others(images_digest(train)):
         print(f"neighbours: the training pictures in {printable(classifier.data_dir)} are not those "
               "that the network was trained on")
     backbone = Backbone(classifier.model, *classifier.input, classifier.trained_as)
     bank = kept_features(args.output_dir / "checkpoint" / "features", backbone, train,
                          classifier.device, classifier.amp)[0]
-    source = open_source(classifier.data, "train", classifier.data_dir, **classifier.places)
+    source = open_source(classifier.data, "train", classifier.data_dir, **classifier.store_options)
     name = source.name if source else str
 
     def neighbours(features):

@@ -16,7 +16,7 @@ from records import checkpoint
 from records.files import whole, writing
 from records.names import composed, printable, short
 from records.trained import (are_others, check_made_by, find_tested, find_trained, network_of,
-                             places_of)
+                             store_options)
 
 HARDEST = 5  # classes that are printed
 NAMED = 80  # signs of class names in an error
@@ -40,7 +40,7 @@ def main(argv=None):
             args.csv_dir.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=args.csv_dir).close()  # before any work
     device = utils.open_device(args.device)
-    path, state, test, places = find(args)
+    path, state, test, options = find(args)
     trained, config = state["trained_as"], state["config"]
     learned = from_state(state.get("seen"))
     known = 0 if learned is None else count_copies(test, test.rows, learned)
@@ -70,24 +70,24 @@ def main(argv=None):
     matrix = confusion_matrix(logits.argmax(1), labels, len(test.classes))
     print(f"hardest classes: {hardest(matrix, test.classes)}")
     if args.csv_dir:
-        source = open_source(args.data, "test", args.data_dir, **places)
+        source = open_source(args.data, "test", args.data_dir, **options)
         files = [source.name(row) for row in test.rows] if source else [""] * len(labels)
         write_details(args.csv_dir, test.classes, files, logits, labels, matrix)
 
 
 def find(args):
     """Returns: (path, state of the checkpoint to test, Split of the images, where these were looked
-    for, as of records.trained.places_of). Without --checkpoint it is that of the newest run that was
-    tested on these images in training, if there is one."""
+    for, as of records.trained.store_options). Without --checkpoint it is that of the newest run that
+    was tested on these images in training, if there is one."""
     folder = args.output_dir / "checkpoint" / args.model_type
     path = args.checkpoint or find_trained(folder, args.data, args.data_dir)
     state = read(path, args.model_type)
-    places = places_of(args, state["config"])
+    options = store_options(args, state["config"])
     if args.data == "folder":
-        check_drawn(args.data_dir, **places)
+        check_drawn(args.data_dir, **options)
     test = load_split(args.data, "test", args.data_dir,
                       stored_size(args.data, state["trained_as"]["image_size"]),
-                      workers=args.workers, max_bad_images=args.max_bad_images, **places)
+                      workers=args.workers, max_bad_images=args.max_bad_images, **options)
     digest = images_digest(test)
     wrong = are_others(state, "test", digest)
     other = find_tested(folder, args.data, digest) if wrong and not args.checkpoint else None
@@ -97,7 +97,7 @@ def find(args):
         known = state["config"]
         print(printable(f"{path}: these are not the test images of that run, which was on "
                         f"{known['data']} in {known.get('data_dir')}"))
-    return path, state, test, places
+    return path, state, test, options
 
 
 def read(path, model_type):

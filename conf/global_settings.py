@@ -14,6 +14,8 @@ STEM_STRIDES = {"3x3": 8, "7x7": 32}  # px of the input to one of the last stage
 # deviation is 1/255 there; beyond a thousand float32 has no digits left for the image.
 LEAST_STD, MOST_INPUT = 0.001, 1000
 
+WARMUP_EPOCHS = 10  # of linear warm-up, at most (Chen et al. 2020)
+WARMUP_PARTS = 10  # of a run, one of which is warm-up where that is less
 MOMENTUM = 0.9  # SGD and LARS
 BASE_BATCH = 256  # images for which --lr is meant where it grows with the batch (Goyal et al. 2017)
 LARS_TRUST = 0.001  # You et al. 2017, "trust coefficient"

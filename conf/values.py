@@ -1,4 +1,4 @@
-"""Values as people write them on a command line: numbers, paths, colours."""
+"""Values as people write them on a command line and read them: numbers, paths, colours, times."""
 
 import argparse
 import os
@@ -76,3 +76,14 @@ def rgb(low):
             raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")
         return values
     return parse
+
+
+def usual_warmup(epochs):
+    """Epochs of linear warm-up where --warmup-epochs does not say them."""
+    return min(settings.WARMUP_EPOCHS, epochs / settings.WARMUP_PARTS)
+
+
+def clock(seconds):
+    """`1:05:00` of so many seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

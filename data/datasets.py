@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple, Optional
 import numpy as np
 
 from conf import global_settings as settings
+from data.digits import read_digits
 from data.imagenet_tar import TarSource
 from data.layout import (VAL_FOLDERS, alike, check_below, check_classes, split_folder,
                          without_labels)
@@ -19,8 +20,6 @@ from data.sampling import hold_out, sample, stratified  # noqa: F401  hold_out i
 from data.sources import ArraySource, FolderSource
 from data.split_file import PARTS
 from data.store import open_store
-from data.store_files import checksum
-from data.streams import rng
 from records.names import composed, printable
 
 
@@ -62,7 +61,6 @@ DATASETS = {
     "imagenet": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
     "folder": Dataset(96, settings.IMAGENET_MEAN, settings.IMAGENET_STD, any_size=True),
 }
-DIGITS_TRAIN_PER_CLASS = 40
 IMAGENET_TAR = "ILSVRC2012_img_train.tar"
 
 
@@ -110,7 +108,7 @@ def load_split(name, split, data_dir, size=None, ratio=1.0, seed=0, workers=None
     split = dataset.unlabelled if split == "pretrain" else split
     size = size or dataset.image_size
     if name == "digits":
-        return _digits(split, size, ratio, seed)
+        return Split(*read_digits(split, size, ratio, seed))
     left_out = left_out if split == "train" else None
     if data_dir.exists() and not data_dir.is_dir():
         raise NotADirectoryError(f"{printable(data_dir)}: a file; --data-dir names the folder that "
@@ -194,29 +192,6 @@ def stored_size(name, image_size):
     """px a side at which a dataset is stored for a network: as that sees it where images are of any
     size, else at the dataset's own size. Args: image_size: px a side that the network sees."""
     return image_size if DATASETS[name].any_size else DATASETS[name].image_size
-
-
-def _digits(split, size, ratio, seed):
-    """scikit-learn's 1797 scanned digits: 0-4 to pre-train on, 5-9 with few labels for the task."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-    digits = load_digits()
-    wanted = digits.target < 5 if split == "pretrain" else digits.target >= 5
-    grey, labels = digits.images[wanted], digits.target[wanted].astype(np.int64)
-    first = labels.min()
-    labels, classes = labels - first, tuple(str(first + k) for k in range(5))
-    rows = np.arange(len(labels))
-    if split != "pretrain":
-        # drawn at random, since the file is ordered by writer
-        order = rng("digits", 0).permutation(len(labels))
-        few = np.concatenate([order[labels[order] == k][:DIGITS_TRAIN_PER_CLASS] for k in range(5)])
-        rows = np.flatnonzero(np.isin(rows, few) == (split == "train"))
-    grey = [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in grey]
-    scaled = [image.resize((size, size), Image.Resampling.BICUBIC) for image in grey]
-    images = np.repeat(np.stack(scaled)[..., None], 3, axis=3)
-    checksums = np.array([checksum(image) for image in images])
-    rows = rows[stratified(labels[rows], ratio, seed)]
-    return Split(images, labels, classes, rows, checksums, np.full(len(labels), -1))
 
 
 def _locate(name, split, data_dir, labels, stores):

@@ -61,16 +61,16 @@ def rows_of(path, file):
         raise ValueError(_quotes(path, line, error)) from error
 
 
-def check_alone(path, line, row, place, is_file):
+def check_alone(path, line, row, column, is_file):
     """Raises: ValueError for a row in which a quote that is closed some rows below has made these a part
-    of a cell: they have names of files in the same place.
+    of a cell: they have names of files in the same column.
 
-    Args: place: of the column of names. is_file: name -> whether there is such a file.
+    Args: column: of the names. is_file: name -> whether there is such a file.
     """
     delimiter = delimiter_of(path) or ","
     lines = delimiter.join(row).split("\n")[1:] if any("\n" in cell for cell in row) else ()
     for cells in (text.split(delimiter) for text in lines):
-        if place < len(cells) > 1 and cells[place] and is_file(cells[place]):
+        if column < len(cells) > 1 and cells[column] and is_file(cells[column]):
             raise ValueError(_quotes(path, line, "its quote is closed some rows below"))
 
 
@@ -85,7 +85,7 @@ def spelled(path):
     return next((form for form in (path, *forms) if os.path.lexists(form)), None)
 
 
-def place_of(titles, names):
+def column_of(titles, names):
     """Which column is called by one of some names, None for none. Args: titles: its first row."""
     titles = [title.strip().lower() for title in titles]
     return next((titles.index(name) for name in names if name in titles), None)

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from data.listing import Walk, formats
-from data.lists import (FILE_TITLES, check_alone, check_list, delimiter_of, is_list, open_list,
-                        place_of, rows_of, spelled, unnamed)
+from data.lists import (FILE_TITLES, check_alone, check_list, column_of, delimiter_of, is_list,
+                        open_list, rows_of, spelled, unnamed)
 from data.packing import cores, start_pool
 from data.sources import decode
 from records.names import printable
@@ -99,13 +99,13 @@ def _place(path, name):
 
 def _column(path, rows):
     _, first = next(rows, (0, []))
-    place = place_of(first, FILE_TITLES)
-    if place is None:
-        rows, place = itertools.chain([(0, first)], rows), 0
+    column = column_of(first, FILE_TITLES)
+    if column is None:
+        rows, column = itertools.chain([(0, first)], rows), 0
     for line, row in rows:
-        check_alone(path, line, row, place, partial(_place, path))
-        if row and place < len(row):
-            yield row[place]
+        check_alone(path, line, row, column, partial(_place, path))
+        if row and column < len(row):
+            yield row[column]
 
 
 class _Files:

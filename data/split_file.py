@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple, Optional
 
 from data.layout import said_part
-from data.lists import (FILE_TITLES, check_alone, check_list, open_list, place_of, rows_of, spelled,
+from data.lists import (FILE_TITLES, check_alone, check_list, column_of, open_list, rows_of, spelled,
                         unnamed)
 from records.files import whole, writing
 from records.names import composed, printable, short
@@ -51,24 +51,24 @@ def read_split(path, root):
     with open_list(path) as table:
         rows = rows_of(path, table)
         titles = next(rows, (0, []))[1]
-        places, rows = _places(path, titles), list(rows)
-        if places[2] is None:
-            _check_titles(path, titles, places, [row for _, row in rows])
+        columns, rows = _columns(path, titles), list(rows)
+        if columns[2] is None:
+            _check_titles(path, titles, columns, [row for _, row in rows])
         beside = os.path.dirname(path)
         is_file = partial(_found, root=root, beside=beside)
         for line, row in rows:
-            check_alone(path, line, row, places[0], is_file)
+            check_alone(path, line, row, columns[0], is_file)
             if any(map(str.strip, row)):
                 file, label, part = (row[k] if k is not None and k < len(row) else ""
-                                     for k in places)
+                                     for k in columns)
                 where = f"{printable(path)}, line {line}"
                 files.append(_known(file, where, root, beside))
                 labels.append(_label(label, where, file))
-                parts.append(_part(part.strip(), where) if places[2] is not None else None)
+                parts.append(_part(part.strip(), where) if columns[2] is not None else None)
                 before = lines.setdefault(files[-1], (line, parts[-1]))
                 if before[0] != line:
                     _refuse_twice(where, file, *before, parts[-1])
-    found = listed(files, labels, None if places[2] is None else parts)
+    found = listed(files, labels, None if columns[2] is None else parts)
     _check(path, found)
     return found
 
@@ -105,16 +105,16 @@ def differing(one, other):
     return next(iter(known), None)
 
 
-def _places(path, titles):
-    places = [place_of(titles, names) for names in (FILE_TITLES, ("label",), ("part",))]
-    if None in places[:2]:
+def _columns(path, titles):
+    columns = [column_of(titles, names) for names in (FILE_TITLES, ("label",), ("part",))]
+    if None in columns[:2]:
         there = short(", ".join(titles), 80) or "none"
         raise ValueError(f"{printable(path)}: has the columns {there}; expected file, label and, "
                          "where it says which part a picture belongs to, part")
-    return places
+    return columns
 
 
-def _check_titles(path, titles, places, rows):
+def _check_titles(path, titles, columns, rows):
     """Raises: ValueError for a column that says parts under another name, or in other words: it would
     be ignored, and others drawn."""
     for k, title in enumerate(titles):
@@ -123,7 +123,7 @@ def _check_titles(path, titles, places, rows):
         says = (re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower()) in {*PART_TITLES, *SPELLINGS}
                 or set(values) <= SPELLINGS.keys()
                 or len(set(parts)) > 1 and len(parts) > len(values) / 2)
-        if k not in places and values and says:
+        if k not in columns and values and says:
             raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
                              "which part a picture belongs to; call it part, or take it out")
 

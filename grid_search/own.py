@@ -21,8 +21,8 @@ from data.datasets import open_source
 from data.own import check_apart, pile, stores_of
 from data.sampling import stratified
 from grid_search.all_methods import commands
+from grid_search.budget import FEW, Pictures, choose_input, make_plan
 from grid_search.cells import Cell, words_of
-from grid_search.fit import FEW, Pictures, choose_input, make_plan
 from grid_search.speed import images_per_second
 from records.files import whole
 from records.names import printable

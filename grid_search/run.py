@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import utils
+from conf.values import clock
 from data.packing import cores
 from grid_search.cells import make_cells
 from grid_search.choice import choose, print_commands, side_by_side, slots
@@ -187,7 +188,7 @@ class Grid:
     def _say(self, cell, place, seconds):
         line = f"{cell.name}: {self.outcomes[cell]}"
         if not self.signals:
-            line = f"{place} {line}; about {_clock(seconds)} left{self._best()}"
+            line = f"{place} {line}; about {clock(seconds)} left{self._best()}"
         print(line, flush=True)
 
     def _best(self):
@@ -249,11 +250,6 @@ def _why(teller, cell, status):
     elif status == 0 and not reason.startswith("error: "):
         reason = f"ended without its last epoch in {cell.csv}"
     return f"{reason} (log: {_log(teller)})"
-
-
-def _clock(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def main(argv=None):

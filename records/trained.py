@@ -78,7 +78,7 @@ def check_made_by(state, path, model_type=None):
         raise ValueError(f"{path}: a checkpoint of {maker}; test it with --model-type {maker}")
 
 
-def places_of(args, config):
+def store_options(args, config):
     """Where the parts of own images, and the stores, are looked for: the CSV and folder asked for or,
     for the data folder of the run, the run's own; None for the program's.
 

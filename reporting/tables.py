@@ -4,6 +4,7 @@ import math
 import statistics
 from urllib.parse import quote
 
+from conf.values import clock
 from records.names import printable
 from records.results import written
 from records.selection import best_of
@@ -82,12 +83,6 @@ def mean_std_text(measure, digits=4):
     """`0.6321 ± 0.0042`, without a deviation `0.6321`, without a mean `-`."""
     mean, *spread = ("-" if value is None else f"{value:.{digits}f}" for value in measure[:2])
     return mean + f" ± {spread[0]}" * (spread[0] != "-")
-
-
-def clock(seconds):
-    """`1:05:00` of so many seconds."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def cells(results, first="Setting", labels=None):

@@ -8,10 +8,11 @@ import torch
 
 from data.dataloader import Batches
 from data.datasets import DATASETS
-from functions import (MODEL_TYPES, balanced_weights, build_model, metrics, places, predict, read_weights,
-                       training_criterion)
+from functions import (MODEL_TYPES, balanced_weights, metrics, predict, ranks, training_criterion,
+                       with_classifier)
 from records import checkpoint
 from supervised.resnet import resnet
+from supervised_pretrained.start import read_weights
 
 
 def plain(images, random):
@@ -49,9 +50,9 @@ def test_of_equal_logits_the_first_class_comes_first():
     logits = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (50, 9))).float()
     labels = torch.arange(50) % 9
     order = logits.argsort(dim=1, descending=True, stable=True)
-    assert torch.equal(places(logits, labels), (order == labels[:, None]).int().argmax(1))
-    assert torch.equal(places(logits, labels) == 0, logits.argmax(1) == labels)
-    assert places(torch.full((1, 9), float("nan")), labels[:1]) == 9
+    assert torch.equal(ranks(logits, labels), (order == labels[:, None]).int().argmax(1))
+    assert torch.equal(ranks(logits, labels) == 0, logits.argmax(1) == labels)
+    assert ranks(torch.full((1, 9), float("nan")), labels[:1]) == 9
 
 
 @pytest.mark.parametrize("counts", [(5, 5, 5), (1, 2, 40), (9, 0, 3), (0, 0, 7)])
@@ -121,7 +122,7 @@ def test_imagenet_weights_through_the_package(tmp_path, monkeypatch):
     preset = pretrainedmodels.pretrained_settings["resnet18"]["imagenet"]
     monkeypatch.setitem(preset, "url", f"https://example.invalid/{name}")
     kind = MODEL_TYPES["SupervisedPretrained"]
-    backbone = build_model(kind, "resnet18", 5, DATASETS["cifar100"])
+    backbone = with_classifier(kind, "resnet18", 5, read_weights(kind, "resnet18", DATASETS["cifar100"]))
     assert torch.equal(backbone.model.conv1.weight, model.conv1.weight) and backbone.image_size == 224
     (folder / name).write_bytes((folder / name).read_bytes() + b"x")
     with pytest.raises(ValueError, match="SHA-256"):

@@ -16,6 +16,7 @@ import report
 import test
 import utils
 from records import results
+from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
 from tests.common import ROOT
 from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
@@ -64,6 +65,11 @@ def test_links_lead_somewhere(page):
 def test_every_flag_is_explained():
     text = (ROOT / "README.md").read_text()
     assert [name for name in utils.ARGUMENTS if f"`--{name.replace('_', '-')}`" not in text] == []
+
+
+def test_every_column_is_explained():
+    text = (ROOT / "README.md").read_text().partition("\n## What a run leaves\n")[2].partition("\n## ")[0]
+    assert [name for name in (*TRAIN_COLUMNS, *PRETRAIN_COLUMNS) if f"`{name}`" not in text] == []
 
 
 def draws_the_same():

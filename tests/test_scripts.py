@@ -149,6 +149,21 @@ def test_a_grid_of_another_folder_prints_commands_that_work_there(tmp_path, imag
     assert pretraining[-4:-2] == ["--data-dir", "data"]
 
 
+@pytest.mark.parametrize("cwd, words, wanted", [
+    (".", [], ["tests"]), (".", ["-k", "data"], ["tests", "-k", "data"]),
+    (".", ["-x", "tests/test_house.py"], ["-x", f"{ROOT}/tests/test_house.py"]),
+    ("tests", ["test_run.py::test_a[b/c]", "data/"], [f"{ROOT}/tests/test_run.py::test_a[b/c]", f"{ROOT}/tests/data/"]),
+    (".", [f"{ROOT}/tests/test_run.py"], [f"{ROOT}/tests/test_run.py"])])
+def test_the_tests_are_all_or_those_in_the_files_that_are_named(tmp_path, cwd, words, wanted):
+    make_venv(tmp_path / "venv", 'printf "%q " "$@"; echo', unless="-c")
+    done = subprocess.run([BASH, str(ROOT / "tests" / "run.sh"), *words], cwd=ROOT / cwd, capture_output=True,
+                          text=True, check=False, env=environment(VENV=str(tmp_path / "venv")))
+    assert done.returncode == 0, done.stderr
+    module, pytest_, *given = shlex.split(done.stdout)
+    own = given[given.index("--quiet"):len(given) - len(words)]
+    assert (module, pytest_) == ("-m", "pytest") and [word for word in given if word not in own] == wanted
+
+
 def test_a_grid_without_python_says_so(tmp_path):
     done = subprocess.run([BASH, str(ROOT / "grid_search" / "supervised_grid_search.sh")], capture_output=True,
                           text=True,

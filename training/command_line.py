@@ -5,6 +5,7 @@ from argparse import Namespace
 import utils
 from conf import global_settings as settings
 from conf.methods import MODEL_TYPES
+from conf.values import usual_warmup
 from data.datasets import DATASETS
 from data.layout import part_folders
 from data.own import SPLIT, check_apart, is_split, stores_of
@@ -15,7 +16,6 @@ HELD_OUT = {name: utils.ARGUMENTS[name].options["default"] for name in ("val_rat
 BY_STEPS = tuple(name for name in utils.ARGUMENTS["optimizer"].options["choices"]
                  if utils.by_steps({"optimizer": name}))
 PENALTIES = 11  # that lbfgs solves for: half a decade apart
-WARMUP_EPOCHS = 10  # at most (Chen et al. 2020), for runs so short that a tenth is less
 
 
 def parse_pretrain(argv):
@@ -144,7 +144,7 @@ def warmup_epochs(args):
     """Epochs of linear warm-up."""
     if args.warmup_epochs is not None:
         return args.warmup_epochs
-    return min(WARMUP_EPOCHS, args.epochs / 10)
+    return usual_warmup(args.epochs)
 
 
 def evaluated_every(args, size, images, judged):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from records import checkpoint
-from records.trained import are_others, find_tested, find_trained, places_of
+from records.trained import are_others, find_tested, find_trained, store_options
 
 
 def save(folder, name="run", kind=checkpoint.LAST, **more):
@@ -51,20 +51,20 @@ def test_of_an_older_checkpoint_no_images_are_known(state, expected):
     assert are_others(state, "test", "x") == expected
 
 
-def test_places_of_a_run_are_those_of_its_data_folder_however_it_is_called(tmp_path, monkeypatch):
+def test_stores_of_a_run_are_those_of_its_data_folder_however_it_is_called(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stores").mkdir()
     (tmp_path / "link").symlink_to("pets")
     config = {"data": "folder", "data_dir": "pets", "split": "mine.csv", "store_dir": "stores"}
 
-    def places(data_dir, store_dir=None, split=None, data="folder", config=config):
-        found = places_of(Namespace(data_dir=data_dir, store_dir=store_dir, split=split, data=data), config)
+    def options(data_dir, store_dir=None, split=None, data="folder", config=config):
+        found = store_options(Namespace(data_dir=data_dir, store_dir=store_dir, split=split, data=data), config)
         return found["store_dir"], found["given"]
 
     theirs = Path("stores"), Path("mine.csv")
     for folder in (None, Path("pets"), tmp_path / "pets", tmp_path / "link"):
-        assert places(folder) == theirs
-    assert places(Path("other")) == places(Path("pets"), data="cifar10") == (None, None)
-    assert places(Path("pets"), Path("s"), Path("x.csv")) == (Path("s"), Path("x.csv"))
-    assert places(Path("pets"), config={**config, "store_dir": "gone"}) == (None, Path("mine.csv"))
-    assert places(None, config={"data": "folder"}) == (None, None)
+        assert options(folder) == theirs
+    assert options(Path("other")) == options(Path("pets"), data="cifar10") == (None, None)
+    assert options(Path("pets"), Path("s"), Path("x.csv")) == (Path("s"), Path("x.csv"))
+    assert options(Path("pets"), config={**config, "store_dir": "gone"}) == (None, Path("mine.csv"))
+    assert options(None, config={"data": "folder"}) == (None, None)

@@ -6,6 +6,7 @@ import train
 from records import checkpoint
 from records.results import choose_epoch, parse_row, read_results
 from tests.common import cut_off, outcome, rows_of, run
+from training import tasks
 from training.command_line import evaluated_every, parse_train
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -43,8 +44,8 @@ def test_epochs_count_back_from_the_last(tmp_path, every, wanted):
 def test_an_epoch_whose_evaluation_is_not_finite_is_never_the_best(tmp_path, monkeypatch):
     """Batch norm's statistics may recover: training goes on, and the report takes the same epoch as best.pth."""
     found = iter([0.5, 0.5, float("nan"), float("nan"), *[0.5] * 6])
-    real = train.metrics
-    monkeypatch.setattr(train, "metrics", lambda *given: {
+    real = tasks.metrics
+    monkeypatch.setattr(tasks, "metrics", lambda *given: {
         **real(*given), "loss": (value := next(found)), "accuracy": 0.25 + 0.5 * (value != value)})
     assert run(train, tmp_path, *TRAIN, "--eval-every", "1") == 0
     best, = tmp_path.glob("out/checkpoint/*/*/best.pth")

@@ -1,5 +1,5 @@
-"""Fit the methods to a number of pictures and to the minutes there are: what the networks see, and
-for how many epochs."""
+"""A plan for a number of pictures and the minutes there are: what the networks see, and for how many
+epochs."""
 
 from typing import NamedTuple
 
