@@ -9,10 +9,8 @@ from typing import NamedTuple
 
 from records.names import printable
 from records.runs import PRETRAIN_COLUMNS, TRAIN_COLUMNS
-from records.setting import (Setting, drawn_images, identify, parse_name, planned_epochs,
-                             read_config)
+from records.setting import Setting, drawn_images, identify, planned_epochs, read_config
 
-__all__ = ["parse_name"]  # for who asks for the results of a name
 SHARES = "accuracy", "f1"  # ends of the names of columns that are fractions
 
 

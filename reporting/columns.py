@@ -1,5 +1,6 @@
 """Which columns a table of results needs: what sets its rows apart, and what they share."""
 
+from conf.values import usual_warmup
 from records.setting import BEHIND, DIGEST_SIGNS, text
 from reporting.style import ratio_text
 
@@ -74,8 +75,8 @@ def _follows(name, rows):
     """Whether a column says nothing that others do not."""
     last = name.rsplit(BEHIND, 1)[-1]
     before = name.removesuffix(last)
-    if last == "warmup_epochs":  # usually a tenth of the run, at most 10
-        return all(row[name] == _tenth(row.get(f"{before}epochs")) for row in rows if name in row)
+    if last == "warmup_epochs":
+        return all(row[name] == _warmup(row.get(f"{before}epochs")) for row in rows if name in row)
     if last not in FOLLOWS:
         return False
     keys = [tuple(row.get(before + key if key else "model_type") for key in FOLLOWS[last])
@@ -83,8 +84,8 @@ def _follows(name, rows):
     return len(set(keys)) == len({*zip(keys, (row[name] for row in rows if name in row))})
 
 
-def _tenth(epochs):
-    return text(min(10.0, int(epochs) / 10)) if (epochs or "").isdecimal() else None
+def _warmup(epochs):
+    return text(usual_warmup(int(epochs))) if (epochs or "").isdecimal() else None
 
 
 def _texts(name, rows):

@@ -4,8 +4,9 @@ import csv
 
 import yaml
 
-from records import results, runs
+from records import runs
 from records.predictions import write_labels, write_predictions
+from records.setting import parse_name
 
 NAME = "Supervised_cifar100-sgd-lr0.1-bs128"
 COMMON = {"epochs": 1, "scheduler": "cosine", "weight_decay": 0.0005, "arch": "resnet18", "stem": "7x7",
@@ -51,7 +52,7 @@ def epoch(val, test, **more):
 def made_from(name=NAME, weights=None, data="images", duplicates=None, **settings):
     """The YAML of a run, as programs write it. Args: name: an old one, which tells the settings that are not given.
     weights: as of `behind`. data: the digest of its images."""
-    setting, seed, _ = results.parse_name(name)
+    setting, seed, _ = parse_name(name)
     own = {"model_type": setting.model_type, "data": setting.data, "optimizer": setting.optimizer, "lr": setting.lr,
            "batch_size": setting.batch_size, "seed": seed}
     if settings.get("optimizer") == "lbfgs":

@@ -13,6 +13,7 @@ import yaml
 
 import report
 from records import results, runs
+from records.setting import parse_name
 from reporting.style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
 
@@ -262,7 +263,7 @@ def test_the_whole_study_prints_best_first(res, capsys):
     wanted = sorted(names, key=lambda name: -accuracy[name])
     assert [float(row["test_accuracy"]) for row in rows] == [accuracy[name] for name in wanted]
     for row, name in zip(rows, wanted):
-        setting, _, _ = results.parse_name(name)
+        setting, _, _ = parse_name(name)
         assert (row["setting"], row["optimizer"], float(row["learning_rate"]), int(row["batch_size"])) == \
             (setting.model_type, setting.optimizer, setting.lr, setting.batch_size)
     lines = capsys.readouterr().out.split("All settings by test accuracy:")[1].splitlines()
@@ -270,7 +271,7 @@ def test_the_whole_study_prints_best_first(res, capsys):
     assert "|".join(heading[:6]) == "Setting|Optimizer|Learning rate|Batch size|Pre-training sample ratio|Test accuracy"
     assert len(shown) == 104
     for row, name in zip(shown, wanted):
-        setting, _, _ = results.parse_name(name)
+        setting, _, _ = parse_name(name)
         ratio = "-" if setting.ratio is None else f"{setting.ratio:g}"
         ratio += f" of {setting.source}" if "from" in name else ""
         assert row[:6] == [setting.model_type, setting.optimizer, f"{setting.lr:g}", str(setting.batch_size), ratio,

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from records import results, runs
+from records.setting import parse_name
 from tests.csv_runs import NAME, behind, epoch, made_from, write_run
 
 LINEAR = "SupervisedPretrained_cifar100-sgd-lr0.1-bs128"
@@ -81,7 +82,7 @@ def test_two_columns_of_a_name_are_not_told_apart(res, capsys):
     ("SelfSupervisedPretrained_cifar100-sgd-lr0.1-bs128-fromstl10-ratio1",
      (False, "cifar100", 1.0, "SelfSupervisedPretrained", "sgd", 0.1, 128, 1.0, "stl10", 0))])
 def test_run_names(stem, expected):
-    setting, seed, run = results.parse_name(stem)
+    setting, seed, run = parse_name(stem)
     assert (*setting[:-1], seed) == expected and setting.more == () and stem.endswith("_" + run)
 
 

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from data import datasets
+from data import sampling
 from records import results
+from records.setting import parse_name
 from reporting.lines import draw_labels, draw_ratio, images_per_class
 from tests.csv_runs import NAME, epoch, write_run
 
@@ -68,11 +69,11 @@ def test_label_ratios_are_told_in_images_a_class_if_known(res, val_ratio, expect
 def test_images_a_class_are_those_that_a_training_takes():
     labels = np.repeat(np.arange(100), 500)
     for ratio, val_ratio in itertools.product((0.01, 0.03, 0.1, 1), (0, 0.1, 0.25)):
-        kept, _ = datasets.hold_out(labels, val_ratio, 0)
-        setting = results.parse_name(f"{NAME}-labels{ratio}")[0]
+        kept, _ = sampling.hold_out(labels, val_ratio, 0)
+        setting = parse_name(f"{NAME}-labels{ratio}")[0]
         run = results.RunRecord(setting, 0, [], 1, {"val_ratio": val_ratio})
         found = images_per_class([results.Result(setting, [run], [], (), (), "done")])
-        assert found * 100 == len(datasets.stratified(labels[kept], ratio, 0))
+        assert found * 100 == len(sampling.stratified(labels[kept], ratio, 0))
 
 
 def test_one_label_ratio_is_no_figure(res):

@@ -7,7 +7,8 @@ import pytest
 
 import report
 from conf.methods import MODEL_TYPES
-from records import results, runs
+from records import runs
+from records.setting import parse_name
 from reporting import readme
 from reporting.readme import END, NOTHING, START
 from tests.csv_runs import NAME, behind, epoch, made_from, write_predicted, write_run
@@ -22,7 +23,7 @@ PLACE = {"machine": "Abacus, 2 beads", "threads": 2, "processes": 1, "commit": "
 def write(res, name, epochs, /, weights=None, place=PLACE, **settings):
     """A run whose old name tells its settings, too; one with a ratio in it starts from a pre-training of ours."""
     columns = runs.PRETRAIN_COLUMNS if name.startswith("pretrain_") else runs.TRAIN_COLUMNS
-    setting = results.parse_name(name)[0]
+    setting = parse_name(name)[0]
     if setting.ratio and not setting.pretraining:
         weights = behind(sample_ratio=setting.ratio, model_type=MODEL_TYPES[setting.model_type].pretraining)
     made = made_from(name, weights, **{"epochs": len(epochs), **settings})

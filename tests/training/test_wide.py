@@ -12,7 +12,7 @@ import utils
 from grid_search import side_by_side
 from records import checkpoint
 from tests.checkpoints import make_checkpoint
-from tests.common import rows_of, run
+from tests.common import rows_of
 from training import signals
 
 SHARED = ["--model-type", "SelfSupervisedPretrained", "--epochs", "3", "--val-ratio", "0.2", "--amp", "off",
