@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The study whose results README.md shows: every run behind res/study/res/*.csv, at the scale of two CPU cores.
-# Runs what has no results in res/study/, and resumes what was cut off. DRY_RUN=1 prints the commands that are left.
+# Runs what has no results in res/study/ (labels_half: in half/ there), and resumes what was cut off. DRY_RUN=1 prints
+# the commands that are left.
 #   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
 # SEEDS (0 1 2): of pre-training, and of what is trained on it. Started twice at once, it shares the work, a core each:
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_rates simclr_tuned simclr_ratios
@@ -17,10 +18,11 @@ labels="supervised_pretrained 0.1,0.03,0.03 --optimizer sgd --lr 0.1 --weight-de
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
 same="supervised 0.3,0.03,0.03 --stem 7x7 $input"
 best="supervised 0.2,0.1,0.1 --start-size 16"
+folder=res/study # of the results
 failed=0
 
 cells() { # SCRIPT [options], with the lists that stand before its call
-    "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "${at}res/study" "${@:2}" || failed=1
+    "$BASH" "$root/grid_search/$1_grid_search.sh" --output-dir "$at$folder" "${@:2}" || failed=1
 }
 linear() { # SCRIPT [options]: the L2 path
     OPTIMIZERS=lbfgs LRS=0.1 BATCH_SIZES=128 cells "$1" --epochs 11 --image-size 128 "${@:2}"
@@ -99,7 +101,12 @@ simclr() { full $simclr; }
 simclr_rates() { rates $simclr; rates_at_length 0 $simclr; rates_few 1 $simclr; }
 simclr_tuned() { tuned $simclr; }
 simclr_ratios() { ratios $simclr; }
-labels_half() { seeds=0 full $half; rates $half; seeds=0 tuned $half; }
+labels_half() {
+    local folder=res/study/half seeds=0
+    full $half
+    rates $half
+    tuned $half
+}
 labels() { full $labels; }
 labels_rates() { rates_at_length 1 $labels; rates_few 1 $labels; }
 labels_tuned() { tuned $labels; }
