@@ -79,11 +79,11 @@ def test_the_rates_are_what_their_csvs_hold():
              ("SupervisedPretrainedFinetune", "20"): "with labels (20 epochs), fine-tuned",
              ("SupervisedPretrainedFinetune", "40"): "with labels, fine-tuned",
              ("Supervised", None): "from scratch, 7x7 stem"}
-    made, tried, chosen = {}, {}, []
-    for run in [*results.read_runs(STUDY / "res"), *results.read_runs(STUDY / "next" / "res")]:
+    made, tried, chosen, seeds = {}, {}, [], {"with labels, fine-tuned": "1"}
+    for run in [*results.read_runs(STUDY / "res"), *results.read_runs(STUDY / "half" / "res")]:
         name = names.get((run.setting.model_type, run.setting.told(f"{BEHIND}epochs")))
         score = results.choose_epoch(run.rows).get("val_accuracy")
-        if name and run.setting.labels == 1 and run.seed == "0" and run.setting.told("stem") != "3x3":
+        if name and run.setting.labels == 1 and run.seed == seeds.get(name, "0") and run.setting.told("stem") != "3x3":
             made[name, "18 at " * (run.planned == 18) + f"{run.setting.lr:g}"] = f"{score:.3f}"
             if run.planned == 18:
                 chosen.append((run.setting.model_type, run.setting.lr))
