@@ -15,6 +15,7 @@ from parallel.gradients import backward
 from parallel.watch import Watch, answers
 from records.weights import load_backbone
 from supervised.resnet import resnet
+from supervised_pretrained.start import read_weights
 
 CRITERIA = {"CrossEntropyLoss": torch.nn.CrossEntropyLoss,
             "MultiMarginLoss": torch.nn.MultiMarginLoss}
@@ -64,12 +65,16 @@ class Backbone(NamedTuple):
         return self.image_size, self.mean, self.std
 
 
-def with_classifier(kind, arch, classes, weights):
-    """Build the network of a method: its weights loaded, a new classifier.
+def build_model(kind, arch, classes, dataset, path=None, **options):
+    """Build the network of a method: its weights loaded, a new classifier; for programs of one's own.
 
-    Args: kind: a ModelType. classes: how many. weights: supervised_pretrained.start.Weights.
-    Returns: Backbone. Raises: ValueError.
+    Args: kind: a ModelType. classes: how many. More: as for `read_weights`. Returns: Backbone.
     """
+    return with_classifier(kind, arch, classes, read_weights(kind, arch, dataset, path, **options))
+
+
+def with_classifier(kind, arch, classes, weights):
+    """As `build_model`, from weights that are read already. Raises: ValueError."""
     trained_as = weights.trained_as
     model = resnet(arch, classes, trained_as["stem"])
     if weights.found:

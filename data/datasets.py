@@ -16,7 +16,7 @@ from data.layout import (VAL_FOLDERS, alike, check_below, check_classes, split_f
                          without_labels)
 from data.listing import class_folders
 from data.own import find_own, pile, stores_of
-from data.sampling import sample, stratified
+from data.sampling import hold_out, sample, stratified  # noqa: F401  programs outside import hold_out from here
 from data.sources import ArraySource, FolderSource
 from data.split_file import PARTS
 from data.store import open_store

@@ -8,8 +8,8 @@ import torch
 
 from data.dataloader import Batches
 from data.datasets import DATASETS
-from functions import (MODEL_TYPES, balanced_weights, metrics, predict, ranks, training_criterion,
-                       with_classifier)
+from functions import (MODEL_TYPES, balanced_weights, build_model, metrics, predict, ranks,
+                       training_criterion)
 from records import checkpoint
 from supervised.resnet import resnet
 from supervised_pretrained.start import read_weights
@@ -122,7 +122,7 @@ def test_imagenet_weights_through_the_package(tmp_path, monkeypatch):
     preset = pretrainedmodels.pretrained_settings["resnet18"]["imagenet"]
     monkeypatch.setitem(preset, "url", f"https://example.invalid/{name}")
     kind = MODEL_TYPES["SupervisedPretrained"]
-    backbone = with_classifier(kind, "resnet18", 5, read_weights(kind, "resnet18", DATASETS["cifar100"]))
+    backbone = build_model(kind, "resnet18", 5, DATASETS["cifar100"])
     assert torch.equal(backbone.model.conv1.weight, model.conv1.weight) and backbone.image_size == 224
     (folder / name).write_bytes((folder / name).read_bytes() + b"x")
     with pytest.raises(ValueError, match="SHA-256"):

@@ -20,9 +20,8 @@ sys.path.append(str(measure.ROOT))
 from data.dataloader import Batches  # noqa: E402
 from data.datasets import DATASETS, load_split  # noqa: E402
 from data.sampling import stratified  # noqa: E402
-from functions import labelled_view, with_classifier  # noqa: E402
+from functions import build_model, labelled_view  # noqa: E402
 from conf.methods import MODEL_TYPES  # noqa: E402
-from supervised_pretrained.start import read_weights  # noqa: E402
 from training.features import extract_features, knn_accuracy  # noqa: E402
 from utils import choose_amp  # noqa: E402
 
@@ -43,9 +42,7 @@ def pretrain(folder, arguments, seed, *more):
 
 def worth(path, arguments):
     """kNN accuracy of a checkpoint's features."""
-    kind = MODEL_TYPES["SelfSupervisedPretrained"]
-    weights = read_weights(kind, "resnet18", DATASETS["cifar100"], path)
-    backbone = with_classifier(kind, "resnet18", 100, weights)
+    backbone = build_model(MODEL_TYPES["SelfSupervisedPretrained"], "resnet18", 100, DATASETS["cifar100"], path)
     amp, found = choose_amp("auto", torch.device("cpu")), []
     for part, share in (("train", NEIGHBOURS / 50000), ("test", 1.0)):
         split = load_split("cifar100", part, arguments.data_dir, arguments.size)

@@ -12,8 +12,8 @@ from PIL import Image
 
 import pretrain
 from data import datasets
-from data.datasets import load_split
-from data.sampling import hold_out, stratified
+from data.datasets import hold_out, load_split  # hold_out as programs outside import it
+from data.sampling import stratified
 from supervised.resnet import resnet
 from training.command_line import parse_pretrain
 from training.identity import pretraining_start

@@ -12,11 +12,10 @@ from safetensors.torch import save_file
 
 from conf import global_settings as settings
 from data.datasets import DATASETS
-from functions import MODEL_TYPES, with_classifier
+from functions import MODEL_TYPES, build_model
 from records import checkpoint
 from records.weights import check_arch, find_backbone, load_backbone
 from supervised.resnet import resnet
-from supervised_pretrained.start import read_weights
 from training.command_line import parse_train
 
 MODEL = torchvision.models.resnet18(num_classes=10)
@@ -159,7 +158,7 @@ def test_names_that_become_one_are_refused():
 
 def build(path, **options):
     kind = MODEL_TYPES["SelfSupervisedPretrained"]
-    return with_classifier(kind, "resnet18", 7, read_weights(kind, "resnet18", DATASETS["cifar100"], path, **options))
+    return build_model(kind, "resnet18", 7, DATASETS["cifar100"], path, **options)
 
 
 def test_the_expected_input_is_stated_recognised_or_printed(tmp_path, capsys):
