@@ -108,5 +108,3 @@ def _of_classes(able):
         return []
     return [f"By balanced accuracy, to which every class counts the same, {best[2].name} is first "
             f"({percent(best[1])}; {first[2].name} has {percent(first[1])}): the classes are not equally frequent."]
-
-

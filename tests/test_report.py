@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import report
-from records import results, runs
+from records import runs
 from records.setting import parse_name
 from reporting.style import LOOKS
 from tests.csv_runs import NAME, epoch, write_run
@@ -209,8 +209,7 @@ def test_a_figure_with_nothing_to_show_is_not_kept(study):
 
 def test_importing_the_report_loads_no_matplotlib():
     code = "import sys, report; sys.exit('matplotlib' in sys.modules)"
-    folder = Path(report.__file__).parent
-    assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(report.__file__).parent).returncode == 0
 
 
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
@@ -263,7 +262,7 @@ def test_the_whole_study_prints_best_first(res, capsys):
     wanted = sorted(names, key=lambda name: -accuracy[name])
     assert [float(row["test_accuracy"]) for row in rows] == [accuracy[name] for name in wanted]
     for row, name in zip(rows, wanted):
-        setting, _, _ = parse_name(name)
+        setting, *_ = parse_name(name)
         assert (row["setting"], row["optimizer"], float(row["learning_rate"]), int(row["batch_size"])) == \
             (setting.model_type, setting.optimizer, setting.lr, setting.batch_size)
     lines = capsys.readouterr().out.split("All settings by test accuracy:")[1].splitlines()

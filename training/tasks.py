@@ -107,8 +107,8 @@ def frozen_task(args, backbone, found, device):
         return PenaltyPath(classifier, batches["train"], objective, args.epochs) if whole else None
 
     return TrainedPart(classifier, fc, batches, None, "off",
-                lambda positions: torch.from_numpy(tested[0][positions]),
-                lambda: classifier.fold_into(fc), solve)
+                       lambda positions: torch.from_numpy(tested[0][positions]),
+                       lambda: classifier.fold_into(fc), solve)
 
 
 def make_job(args, backbone, task, images, seen, duplicates):

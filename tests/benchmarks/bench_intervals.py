@@ -33,8 +33,8 @@ def main():
                          for share in misses(spread, images, networks, levels, rounds)]
                 print(f"{images:6}  {str(networks):8}  {name:25} {parts[0]:>14} {parts[1]:>8} {parts[2]:>15} "
                       f"{parts[3]:>8}", flush=True)
-    print("three pre-trainings x three draws of the labelled images that they share, equal methods, 1000 images: misses "
-          "with the draws in the interval, and without")
+    print("three pre-trainings x three draws of the labelled images that they share, equal methods, 1000 images: "
+          "misses with the draws in the interval, and without")
     for spread in (0.0, 0.05, 0.1):
         parts = [f"{100 * misses_of_crossed(1000, 3, 3, rounds, counted, spread):5.1f} %" for counted in (True, False)]
         print(f"deviation of draws {spread:4}   {parts[0]} {parts[1]}", flush=True)

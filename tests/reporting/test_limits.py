@@ -41,8 +41,8 @@ def test_a_better_setting_of_which_a_run_diverged_is_named(tmp_path):
     train(tmp_path, SCRATCH.replace("lr0.1", "lr0.2"), 0.5, val=0.7)
     assert "diverged" not in said(tmp_path)[0]
     train(tmp_path, SCRATCH.replace("lr0.1", "lr0.2"), 0.5, val=0.7, seeds=1, columns={"train_loss": float("nan")})
-    assert ('Another setting of "Supervised from scratch" is better on validation, but 1 of 3 of its trainings diverged, '
-            "so it does not count.") in said(tmp_path)[0]
+    assert ('Another setting of "Supervised from scratch" is better on validation, but 1 of 3 of its trainings '
+            "diverged, so it does not count.") in said(tmp_path)[0]
 
 
 def test_a_training_that_was_cut_off_is_left_out_of_three(tmp_path):
@@ -82,8 +82,8 @@ def test_strange_notes_are_no_notes(tmp_path, value):
 def test_where_frequent_classes_decide_the_balanced_accuracy_is_told(tmp_path):
     train(tmp_path, SCRATCH, 0.9, columns={"test_balanced_accuracy": 0.5})
     train(tmp_path, LINEAR, 0.6, columns={"test_balanced_accuracy": 0.625})
-    assert ('By balanced accuracy, to which every class counts the same, "Self-supervised pre-training, linear" is first '
-            '(62.5 %; "Supervised from scratch" has 50.0 %)') in said(tmp_path)[0]
+    assert ('By balanced accuracy, to which every class counts the same, "Self-supervised pre-training, linear" is '
+            'first (62.5 %; "Supervised from scratch" has 50.0 %)') in said(tmp_path)[0]
 
 
 def test_a_worth_in_labels_is_of_the_curve_that_is_named(tmp_path):
