@@ -21,10 +21,10 @@ def bar_label(result):
     """A method, padded to three lines, and below it its setting."""
     label, setting = label_of([result]), result.setting
     ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
-    several = f", pre-trainings {result.pretrainings}" * (result.pretrainings > 1)
+    several = f"\n{result.pretrainings} pre-trainings" * (result.pretrainings > 1)  # in a line: labels are side by side
     rate = f", lr {setting.lr:g}\nbatch {setting.batch_size}" if setting.lr is not None else "\n"
     return (label + "\n" * (4 - label.count("\n")) + f"{setting.optimizer}{rate}\n"
-            f"seeds {result.seeds}" + several + ratio)
+            f"seeds {result.seeds}" + ratio + several)
 
 
 def draw_best(results, title):
