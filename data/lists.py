@@ -16,8 +16,15 @@ def is_list(name):
 
 
 def delimiter_of(path):
-    """What parts the columns of a list, by its ending; None where it has none."""
-    return LISTS.get(os.path.splitext(path)[1].lower(), ",")
+    """What parts the columns of a list, by its ending; None where it has none. Of a .csv whose first row
+    names its columns a semicolon can: spreadsheets write it where a comma is the decimal point."""
+    found = LISTS.get(os.path.splitext(path)[1].lower(), ",")
+    if found == ",":
+        with open_list(path) as file:
+            titles = file.readline()
+        if "," not in titles and column_of(titles.replace('"', "").split(";"), FILE_TITLES) is not None:
+            return ";" if ";" in titles else found
+    return found
 
 
 def check_list(path):
@@ -33,11 +40,13 @@ def check_list(path):
 
 
 def unnamed(name):
-    """Why no file can have a name, in words; "" where one can."""
+    """Why no file can have a name, or a list cannot mean one, in words; "" where there is no reason."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
         return "this locale has no such signs: set PYTHONUTF8=1"
+    if any("\udc80" <= sign <= "\udcff" for sign in name):
+        return "no such file, and the name is no UTF-8: save the list as UTF-8"
     return ""
 
 
@@ -79,10 +88,11 @@ def _quotes(path, line, reason):
 
 
 def spelled(path):
-    """The file at a path, or the one of that name in another form of Unicode; None where there is
-    none."""
-    forms = (unicodedata.normalize(form, path) for form in ("NFC", "NFD"))
-    return next((form for form in (path, *forms) if os.path.lexists(form)), None)
+    """The file at a path, or the one of that name in another form of Unicode, or with the backslashes of
+    Windows for slashes; None where there is none."""
+    paths = (path, os.path.normpath(path.replace("\\", os.sep))) if "\\" in path else (path,)
+    forms = (form for path in paths for form in (path, *(unicodedata.normalize(name, path) for name in ("NFC", "NFD"))))
+    return next(filter(os.path.lexists, forms), None)
 
 
 def column_of(titles, names):

@@ -3,7 +3,7 @@
 import pytest
 
 from data import lists
-from data.pictures import pictures
+from data.pictures import decoded, pictures
 from data.split_file import read_split
 
 ROWS = ["a.png,cat,{}", "b.png,cat,ok", "c.png,dog,{}", "d.png,dog,ok"]
@@ -49,6 +49,39 @@ def test_files_of_another_form_of_unicode(tmp_path):
         (tmp_path / there).touch()
         assert str(tmp_path / there) in read_split(path, tmp_path).files
         assert next(pictures([str(path)])) == (listed, str(tmp_path / there))
+
+
+def test_lists_that_windows_and_its_spreadsheets_wrote(tmp_path):
+    """Backslashes between folders, semicolons between columns, a mark of the encoding, CRLF."""
+    (tmp_path / "pictures").mkdir()
+    written(tmp_path / "pictures" / "mine.csv", "ok", "ok")
+    rows = [f"..\\pictures\\{row.replace(',', ';').format('a, b')}" for row in ROWS]
+    text = "\r\n".join(["File;Label;Note", *rows, ""])
+    path = tmp_path / "pictures" / "mine.csv"
+    for text in (text, text.replace("File;Label", '"File";"Label"')):
+        path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+        found = read_split(path, tmp_path)
+        assert found.files == tuple(str(path.with_name(f"{name}.png")) for name in "abcd")
+        assert found.labels == ("cat", "cat", "dog", "dog")
+        assert [place for _, place in pictures([str(path)])] == list(found.files)
+
+
+def test_what_looks_like_windows_and_is_not(tmp_path):
+    """A file with a backslash in its name, a first row that is a name with a semicolon."""
+    for name in ("a\\b.png", "a;file.png"):
+        (tmp_path / name).touch()
+        (tmp_path / "mine.csv").write_text(f"{name}\n")
+        assert list(pictures([str(tmp_path / "mine.csv")])) == [(name, str(tmp_path / name))]
+
+
+def test_a_list_that_is_no_utf_8_says_so(tmp_path):
+    path = written(tmp_path / "mine.csv", "ok", "ok")
+    (tmp_path / "b\u00e4r.png").touch()
+    path.write_bytes(path.read_text().replace("a.png", "b\u00e4r.png").encode("latin-1"))
+    with pytest.raises(ValueError, match="mine.csv, line 2: .*: no such file, and the name is no UTF-8: save the list"):
+        read_split(path, tmp_path)
+    broken = next(decoded(pictures([str(path)]), 8))
+    assert broken.image is None and "save the list as UTF-8" in broken.reason
 
 
 @pytest.mark.parametrize("notes", [('"A dog\nbig, brown, old"', "ok"), ('"two\nlines"', "ok"),
