@@ -36,7 +36,7 @@ def stated_input(state, tensors, origin):
 
     The well-known SimCLR code feeds pixels in [0, 1] as they are. Only its files hold an `arch`
     beside a backbone whose fc is Linear-ReLU-Linear.
-    Raises: ValueError for a file of ours that does not say it.
+    Raises: ValueError for a file of ours that does not say it, and for one whose network takes blue first.
     """
     if "trained_as" in state:
         found = state["trained_as"]
@@ -53,6 +53,9 @@ def stated_input(state, tensors, origin):
         if min(found["mean"], default=0) > 1 and called != METADATA:  # of pixels in 0..255
             found = {name: [value / 255 for value in values] for name, values in found.items()}
         if _says_its_input({"image_size": None, **found}):
+            if all(math.isclose(*pair, abs_tol=0.01) for pair in zip(found["mean"], settings.IMAGENET_MEAN[::-1])):
+                raise ValueError(f"{origin}: says ImageNet's mean with blue first, so its network takes BGR, and "
+                                 "pictures here are RGB; reverse the channels of conv1.weight, mean and std in it")
             sizes = [{"image_size": int(max(_numbers(table.get(name)), default=0))} for name in _SIZES]
             return {**found, **next((size for size in sizes if _says_its_input({**found, **size})), {})}
     return {}

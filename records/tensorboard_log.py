@@ -1,5 +1,6 @@
 """What a run shows in TensorBoard."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -91,7 +92,11 @@ class TensorBoardLog:
             self.writer.add_figure(tag, figure, epoch)
 
     def features(self, features, names, images, mean, std, epoch):
-        """Features (N, D) for the projector, with a name and a thumbnail each."""
+        """Features (N, D) for the projector, with a name and a thumbnail each, in place of earlier ones."""
+        folder = Path(self.writer.get_logdir())
+        (folder / "projector_config.pbtxt").unlink(missing_ok=True)
+        for earlier in folder.glob("*/test_features"):  # the writer would print that they are there
+            shutil.rmtree(earlier)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a sheet of thumbnails may be too large
             self.writer.add_embedding(features.float().cpu(), list(map(printable, names)),

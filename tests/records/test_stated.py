@@ -63,6 +63,14 @@ def test_the_input_that_a_file_of_others_states(beside, size, mean, stated):
     assert tuple(found.trained_as["mean"]) == tuple(mean)
 
 
+@pytest.mark.parametrize("scale", [1, 255])
+def test_a_network_that_takes_blue_first_is_refused(scale):
+    """As Caffe's and OpenMMLab's configurations say it, which torchvision's names do not show."""
+    beside = {"mean": [scale * value for value in (0.406, 0.456, 0.485)], "std": [scale * 0.225] * 3}
+    with pytest.raises(ValueError, match="^x: says ImageNet's mean with blue first, [^\n]*$"):
+        find_backbone({"state_dict": WHOLE, "cfg": beside}, "x")
+
+
 @pytest.mark.parametrize("said, stated", [
     ({"mean": "[0.1, 0.2, 0.3]", "std": "[0.5, 0.5, 0.5]", "image_size": "48"}, True),  # as export.py has it
     ({"mean": "[0.1, 0.2, 0.3]", "std": "[0, 0.5, 0.5]", "image_size": "48"}, False), ({"mean": "[" * 10 ** 5}, False),

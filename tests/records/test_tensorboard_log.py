@@ -78,3 +78,11 @@ def test_the_projector_has_a_name_for_every_feature(trained):
     assert all(len(line.split("\t")) == 64 for line in features)
     assert tensors.with_name("sprite.png").is_file()
     assert "test_features" in (folder / "projector_config.pbtxt").read_text()
+
+
+def test_a_run_made_anew_has_its_features_alone(trained, capsys):
+    run(train, trained, "--model-type", "Supervised", "--epochs", "2", "--eval-every", "1", "--overwrite")
+    folder, _ = events_of(trained)
+    assert len(list(folder.glob("*/test_features"))) == 1
+    assert (folder / "projector_config.pbtxt").read_text().count("tensor_path") == 1
+    assert "warning" not in capsys.readouterr().out
