@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import sys
-import textwrap
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -260,7 +259,7 @@ def run(main, argv=None):
     keep_freed_memory()
     print_anything()
     debug, together, status = "--debug" in (sys.argv[1:] if argv is None else argv), None, 0
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # torchrun's
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:  # torchrun's
         from parallel import distributed as together
     try:
         main(argv)
@@ -275,7 +274,9 @@ def run(main, argv=None):
         if debug:
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        message = textwrap.shorten(f"{kind}{error}", MESSAGE_LENGTH, placeholder=" ... (--debug)")
+        message = f"{kind}{error}".strip()
+        if len(message) > MESSAGE_LENGTH:
+            message = f"{message[:MESSAGE_LENGTH]} ... (--debug)"
         message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)
         if together:
             message = together.told(message, error)

@@ -11,8 +11,8 @@ IMAGENET_WEIGHTS_SIZE = 224  # px a side
 IMAGE_SIZES = 8, 1024  # px a side of a network's input, least and most
 STEM_STRIDES = {"3x3": 8, "7x7": 32}  # px of the input to one of the last stage
 # Of the input's mean and standard deviation, pixels in [0, 1]: some networks take 0..255, whose
-# deviation is 1/255 there; beyond a thousand float32 has no digits left for the image.
-LEAST_STD, MOST_INPUT = 0.001, 1000
+# deviation is 1/255 there; what is above 1 is meant for pixels in 0..255.
+LEAST_STD, MOST_INPUT = 0.001, 1
 
 WARMUP_EPOCHS = 10  # of linear warm-up, at most (Chen et al. 2020)
 WARMUP_PARTS = 10  # of a run, one of which is warm-up where that is less

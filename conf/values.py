@@ -9,6 +9,7 @@ from conf import global_settings as settings
 
 DIGITS = 100  # of a number on the command line, at most
 # Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
+BYTE = 255
 MANY = 10 ** 6  # epochs, images of a batch and the like
 _PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
           float: re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)}
@@ -69,8 +70,11 @@ def utf8_path(text):
 
 
 def rgb(low):
-    """Three numbers with commas between, of red, green and blue."""
+    """Three numbers with commas between, of red, green and blue, for pixels in [0, 1]."""
     def parse(text):
+        values = [number(float, -BYTE, BYTE)(part) for part in text.split(",")]
+        if max(values) > settings.MOST_INPUT:
+            raise argparse.ArgumentTypeError(f"{text} is for pixels in 0..255: divide it by 255")
         values = [number(float, low, settings.MOST_INPUT)(part) for part in text.split(",")]
         if len(values) != 3:
             raise argparse.ArgumentTypeError(f"{text!r} is not three numbers: red,green,blue")

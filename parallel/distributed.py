@@ -28,7 +28,7 @@ SILENT_SECONDS = 3  # until another process than the first tells of an error
 def join(device):
     """Join the processes that torchrun started, over nccl on CUDA and gloo elsewhere; all but the
     first fall silent. Nothing where there is one process, or at the second call."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
+    if int(os.environ.get("WORLD_SIZE") or 1) == 1 or dist.is_initialized():
         return
     waiting = timedelta(seconds=JOIN_SECONDS)  # for a torchrun that may have been killed
     store, number, processes = next(dist.rendezvous("env://", timeout=waiting))

@@ -17,22 +17,35 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}  # what
 def whole(path, mode="w", **options):
     """Open a new file that takes the place of `path` once it is complete and on the disk.
 
-    Args: mode, options: as for open(). Raises: OSError, which names the file where the disk is full;
-        what lay at `path` before stays.
+    Of two that write it at once the last to begin goes on.
+    Args: mode, options: as for open(). Raises: OSError, which names the file where the disk is full,
+        and for one that another writer has begun since; what lay at `path` before stays.
     """
-    path = Path(path)
+    path, own = Path(path), None
     partial = path.with_name(f"{path.name}.partial")
     try:
-        with open(partial, mode, **options) as file:
+        partial.unlink(missing_ok=True)  # a new file: the one that is there may be still written to
+        with open(partial, mode.replace("w", "x"), **options) as file:
+            own = os.fstat(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if not _is(partial, own):
+            raise OSError(f"{path}: another process writes it, too; give each a file of its own")
         os.replace(partial, path)
     except BaseException as error:
-        partial.unlink(missing_ok=True)
+        if own and _is(partial, own):
+            partial.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in FULL and not error.filename:
             error.filename = str(path)
         raise
+
+
+def _is(path, opened):
+    """Whether at a path lies the file that was opened. Args: opened: its os.stat_result."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), opened)
+    return False
 
 
 @contextlib.contextmanager

@@ -89,7 +89,8 @@ def _commit():
     environment["GIT_CEILING_DIRECTORIES"] = str(ROOT.parent)
     try:
         asked = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
+            # of code that another user owns, too, as in a container: it is being run anyway
+            ["git", "-c", f"safe.directory={ROOT}", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
             capture_output=True, encoding="utf-8", errors="replace", check=False, cwd=ROOT,
             env=environment)
     except OSError:

@@ -7,7 +7,6 @@ import math
 import re
 
 from conf import global_settings as settings
-from records.checkpoint import METADATA
 from records.names import short
 
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
@@ -48,9 +47,9 @@ def stated_input(state, tensors, origin):
     head = {"backbone.fc.0.weight", "backbone.fc.2.weight"}
     if "arch" in state and head <= set(tensors) and all(k.startswith("backbone.") for k in tensors):
         return {"mean": (0.0,) * 3, "std": (1.0,) * 3, "image_size": None}
-    for called, table in _tables(state):
+    for _, table in _tables(state):
         found = {name: _numbers(table.get(name)) for name in ("mean", "std")}
-        if min(found["mean"], default=0) > 1 and called != METADATA:  # of pixels in 0..255
+        if max((*found["mean"], *found["std"]), default=0) > settings.MOST_INPUT:  # of pixels in 0..255
             found = {name: [value / 255 for value in values] for name, values in found.items()}
         if _says_its_input({"image_size": None, **found}):
             if all(math.isclose(*pair, abs_tol=0.01) for pair in zip(found["mean"], settings.IMAGENET_MEAN[::-1])):

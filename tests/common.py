@@ -34,6 +34,7 @@ def make_venv(folder, command='exec "$real" "$@"', unless="nothing"):
     python.write_text(f'#!/bin/bash\nreal={shlex.quote(sys.executable)}\n'
                       f'case $1 in {unless}) exec "$real" "$@" ;; esac\n{command}\n')
     python.chmod(0o755)
+    (folder / "pyvenv.cfg").touch()
     (folder / "requirements.installed").write_bytes((ROOT / "requirements.txt").read_bytes())
 
 

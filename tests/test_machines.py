@@ -46,6 +46,8 @@ def test_the_commit_is_that_of_the_code_alone(tmp_path, monkeypatch):
         subprocess.run(["git", *command], cwd=outer, check=True)
     found = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=outer, text=True).strip()
     assert commit_of(outer, monkeypatch, tmp_path) == found
+    assert commit_of(outer, monkeypatch, tmp_path, GIT_TEST_ASSUME_DIFFERENT_OWNER="1") == found, "of another user"
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
     assert commit_of(inner, monkeypatch, tmp_path) is None, "unpacked inside somebody's repository"
     assert commit_of(tmp_path, monkeypatch, tmp_path, GIT_DIR=str(outer / ".git")) is None, "as in a hook"
     assert commit_of(outer, monkeypatch, tmp_path, PATH="/nowhere") is None, "no git"
@@ -147,3 +149,17 @@ def test_an_interrupted_report_says_so(tmp_path):
            f"runpy.run_path({report.__file__!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", stop], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+
+
+def test_a_message_keeps_the_blanks_of_a_path(capsys):
+    def fail(_):
+        raise ValueError("go on with: train.py --data-dir 'my  pictures'")
+
+    assert run_program(fail, []) == 1
+    assert capsys.readouterr().err == "error: go on with: train.py --data-dir 'my  pictures'\n"
+
+
+def test_an_empty_count_of_processes_is_one(monkeypatch):
+    """As some launchers of jobs export it."""
+    monkeypatch.setenv("WORLD_SIZE", "")
+    assert run_program(lambda _: None, []) == 0

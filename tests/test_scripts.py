@@ -164,6 +164,25 @@ def test_the_tests_are_all_or_those_in_the_files_that_are_named(tmp_path, cwd, w
     assert (module, pytest_) == ("-m", "pytest") and [word for word in given if word not in own] == wanted
 
 
+def test_an_environment_of_another_kind_is_left_alone(tmp_path):
+    (tmp_path / "conda-meta").mkdir()
+    done = subprocess.run([BASH, str(ROOT / "run.sh"), "demo"], capture_output=True, text=True, check=False,
+                          env=environment(VENV=str(tmp_path), PYTHON="false"))
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path} is no virtual environment")
+    assert len(list(tmp_path.iterdir())) == 1 and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("variables, word", [({}, "delete"), ({"PYTHONPATH": "/modules"}, "unset PYTHONPATH")])
+def test_a_broken_environment_is_not_replaced_by_another_python(tmp_path, variables, word):
+    """A link to a Python that is gone; packages that another Python has."""
+    make_venv(tmp_path / "venv", "echo No module named numpy >&2; exit 1")
+    done = subprocess.run([BASH, str(ROOT / "run.sh"), "demo"], capture_output=True, text=True, check=False,
+                          env=environment(VENV=str(tmp_path / "venv"), **variables))
+    assert done.returncode == 1 and done.stdout == ""
+    _, message = done.stderr.splitlines()
+    assert message.startswith(f"error: {tmp_path}/venv/bin/python does not work") and word in message
+
+
 def test_a_grid_without_python_says_so(tmp_path):
     done = subprocess.run([BASH, str(ROOT / "grid_search" / "supervised_grid_search.sh")], capture_output=True,
                           text=True,

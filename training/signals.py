@@ -6,13 +6,13 @@ import utils
 from records import provenance
 
 ONLY_SAVES = getattr(signal, "SIGUSR1", None)  # Windows has none
-NOTED = [getattr(signal, name) for name in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, name)]
+NOTED = [getattr(signal, name) for name in ("SIGUSR1", "SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Signals:
-    """Notes, as a context, a SIGINT, SIGTERM or SIGUSR1, which waits for a checkpoint. One of the first
-    two is not forgotten for the third, and the next of its kind ends the program at once. Outside the
-    main thread it notes nothing."""
+    """Notes, as a context, a SIGINT, SIGTERM, SIGUSR1 or SIGHUP (of a terminal that is closed; not where
+    nohup has it ignored), which waits for a checkpoint. One that ends the program is not forgotten for
+    SIGUSR1, and the next of its kind ends it at once. Outside the main thread it notes nothing."""
 
     def __init__(self):
         self._number, self._before = None, {}
@@ -24,7 +24,8 @@ class Signals:
 
     def __enter__(self):
         try:
-            self._before = {number: signal.signal(number, self._note) for number in NOTED}
+            self._before = {number: signal.signal(number, self._note) for number in NOTED
+                            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN}
         except ValueError:  # not in the main thread
             self._before = {}
         return self

@@ -46,6 +46,8 @@ HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
     ({"hyper_parameters": HALF}, 224, [0.5] * 3, False),
     ({name: torch.tensor(values) for name, values in HALF.items()}, 224, [0.5] * 3, False),
     ({"cfg": {"mean": [127.5] * 3, "std": [127.5] * 3}}, 224, [0.5] * 3, False),
+    ({"cfg": {"mean": [0, 0, 0], "std": [255] * 3}}, 224, (0,) * 3, False),
+    ({checkpoint.METADATA: {"mean": "[127.5, 127.5, 127.5]", "std": "[127.5, 127.5, 127.5]"}}, 224, [0.5] * 3, False),
     ({checkpoint.METADATA: {"mean": "0.5,0.5,0.5", "std": "[0.5, 0.5, 0.5]"}}, 224, [0.5] * 3, False),
     ({"args": {**HALF, "img_size": []}}, 224, [0.5] * 3, False),
     ({"args": {**HALF, "img_size": 2048}}, 224, [0.5] * 3, False),

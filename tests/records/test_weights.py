@@ -184,6 +184,7 @@ def test_flags_set_the_input(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--mean", "0.5"], ["--mean", "a,b,c"], ["--std", "0.1,0.2,0"], ["--std", "1,1,nan"],
+                                   ["--mean", "125.3,123.0,113.9"], ["--std", "63,62.1,66.7"],
                                    ["--mean", "0,0,inf"]])
 def test_three_numbers_are_needed(words, capsys):
     with pytest.raises(SystemExit) as stop:

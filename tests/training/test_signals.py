@@ -10,12 +10,12 @@ import pytest
 from parallel import distributed
 from training.signals import NOTED, Signals
 
-SAVE, INTERRUPT, END = signal.SIGUSR1, signal.SIGINT, signal.SIGTERM
+SAVE, INTERRUPT, END, CLOSED = signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 
 
 @pytest.mark.parametrize("sent, wanted", [
     ([], None), ([SAVE], SAVE), ([END], END), ([SAVE, END], END), ([END, SAVE], END),
-    ([INTERRUPT, SAVE, SAVE], INTERRUPT)])
+    ([INTERRUPT, SAVE, SAVE], INTERRUPT), ([CLOSED], CLOSED)])
 def test_a_checkpoint_alone_is_no_reason_to_forget_the_end(sent, wanted):
     with Signals() as signals:
         for number in sent:
@@ -23,6 +23,18 @@ def test_a_checkpoint_alone_is_no_reason_to_forget_the_end(sent, wanted):
             time.sleep(0.01)
         assert signals.take() == wanted and signals.take() is None
     assert all(signal.getsignal(number) != signals._note for number in NOTED)
+
+
+def test_a_closed_terminal_is_nothing_to_what_nohup_started():
+    before = signal.signal(CLOSED, signal.SIG_IGN)
+    try:
+        with Signals() as signals:
+            os.kill(os.getpid(), CLOSED)
+            time.sleep(0.01)
+            assert signals.take() is None
+        assert signal.getsignal(CLOSED) == signal.SIG_IGN
+    finally:
+        signal.signal(CLOSED, before)
 
 
 @pytest.mark.parametrize("here, there, wanted", [(None, None, None), (SAVE, None, SAVE), (SAVE, INTERRUPT, INTERRUPT),
