@@ -102,13 +102,14 @@ def load(path, what):
         check_made_by(state, path)
     found = find_backbone(state, path)
     trained, classes = found.trained_as, state["classes"] if what == "classifier" else []
-    facts = facts_of(what, trained["arch"], trained,
-                     stored_size(config["data"], trained["image_size"]), classes)
+    tensors = state["model"] if what == "classifier" else found.tensors
+    facts = facts_of(what, trained["arch"], trained, stored_size(config["data"], trained["image_size"]), classes,
+                     maker, checkpoint.tensors_digest(tensors))
     if what == "classifier":
-        return state["model"], facts, network_of(state).eval()
+        return tensors, facts, network_of(state).eval()
     model = resnet(trained["arch"], 1, trained["stem"])
-    model.load_state_dict(found.tensors, strict=False)  # all but fc: find_backbone has looked
-    return found.tensors, facts, model.eval().features
+    model.load_state_dict(tensors, strict=False)  # all but fc: find_backbone has looked
+    return tensors, facts, model.eval().features
 
 
 @torch.no_grad()

@@ -68,6 +68,15 @@ def same_picture(checksums, contents):
     return groups
 
 
+def conflicting(labels, groups):
+    """Which images have a copy under another label: bool (N,). Args: labels: int64 (N,), at least 0. groups: as
+    from same_picture."""
+    low, high = np.full(len(groups), labels.max(initial=0)), np.zeros(len(groups), dtype=np.int64)
+    np.minimum.at(low, groups, labels)
+    np.maximum.at(high, groups, labels)
+    return (low < high)[groups]
+
+
 def to_state(known):
     """As a checkpoint keeps it."""
     import torch

@@ -15,6 +15,7 @@ from records.names import composed, printable, short
 PARTS = "train", "val", "test"
 SPELLINGS = {**{part: part for part in PARTS}, "training": "train", "testing": "test", "valid": "val",
              "validation": "val"}
+SHORT_PARTS = "trn", "dev", "tst"  # as others call them
 PART_TITLES = {"split", "datasplit", "subset", "partition", "usage", "trainingimage"}  # and all of SPELLINGS
 HEADER = "file", "label", "part"
 
@@ -111,6 +112,11 @@ def _columns(path, titles):
         there = short(", ".join(titles), 80) or "none"
         raise ValueError(f"{printable(path)}: has the columns {there}; expected file, label and, "
                          "where it says which part a picture belongs to, part")
+    called = [title.strip().lower() for title in titles]
+    for name in (called[k] for k in columns if k is not None):
+        if called.count(name) > 1:
+            raise ValueError(f"{printable(path)}: has several columns {name}; take out all but the one that is "
+                             "meant")
     return columns
 
 
@@ -120,8 +126,8 @@ def _check_titles(path, titles, columns, rows):
     for k, title in enumerate(titles):
         values = [value for row in rows if k < len(row) and (value := row[k].strip().lower())]
         parts = [part for part in map(said_part, values) if part]
-        says = (re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower()) in {*PART_TITLES, *SPELLINGS}
-                or set(values) <= SPELLINGS.keys()
+        says = (said_part(title.strip()) or re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower()) in {*PART_TITLES, *SPELLINGS}
+                or set(values) <= {*SPELLINGS, *SHORT_PARTS}
                 or len(set(parts)) > 1 and len(parts) > len(values) / 2)
         if k not in columns and values and says:
             raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "

@@ -19,11 +19,12 @@ STEM = "conv1 = Conv2d(3, 64, 3, 1, 1, bias=False), maxpool = Identity()"
 END = "fc = Identity()"
 
 
-def facts_of(what, arch, trained_as, stored_size, classes):
+def facts_of(what, arch, trained_as, stored_size, classes, made_by, digest):
     """What a program must know to feed a network and to read its answer, as plain values.
 
     Args: what: "classifier" or "backbone". trained_as: of a checkpoint. stored_size: px a side to
-        which a picture is brought first. classes: names by output, empty for a backbone.
+        which a picture is brought first. classes: names by output, empty for a backbone. made_by: the
+        method. digest: checkpoint.tensors_digest of the network.
     """
     size = trained_as["image_size"]
     steps = ["upright 8-bit RGB, transparent pixels on white",
@@ -34,7 +35,7 @@ def facts_of(what, arch, trained_as, stored_size, classes):
     return {"arch": arch, "stem": trained_as["stem"], "what": what, "classes": list(classes),
             "image_size": size, "stored_size": stored_size, "mean": list(trained_as["mean"]),
             "std": list(trained_as["std"]), "order": "RGB, (batch, 3, rows, columns), float32",
-            "steps": steps}
+            "steps": steps, "made_by": made_by, "pretraining": trained_as.get("pretraining"), "weights": digest}
 
 
 def plain_network(tensors, facts):

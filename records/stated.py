@@ -5,8 +5,12 @@ import contextlib
 import json
 import math
 import re
+from pathlib import Path
+
+import torch
 
 from conf import global_settings as settings
+from records.checkpoint import METADATA, tensors_digest
 from records.names import short
 
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
@@ -15,6 +19,27 @@ _VARIANT = re.compile(r"resnet(?!v\d)[a-z]+[-_]?\d", re.IGNORECASE)
 _NAMES = "arch", "architecture", "model", "model_name", "backbone"
 _OTHERS = {"teacher", "momentum", "ema", "target", "targets", "labels", "optimizer"}  # what is not of this network
 _SIZES = "image_size", "img_size", "input_size"  # px a side, or (3, px, px)
+
+
+def with_facts(state, path):
+    """What a file holds, and as METADATA what export.py wrote beside it, where that is of these tensors."""
+    try:
+        facts = json.loads(Path(path).with_suffix(".json").read_text("utf-8"))
+        same = (METADATA not in state and all(isinstance(value, torch.Tensor) for value in state.values())
+                and facts["weights"] == tensors_digest(state))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return state
+    return {**state, METADATA: {name: json.dumps(value) for name, value in facts.items()}} if same else state
+
+
+def makers(state):
+    """Yield what a file of ours, or one that export.py wrote of such, says that it was made by, itself first
+    and then its pre-training; nothing of other files. Args: state: dict, as from with_facts."""
+    parts = (("model_type", "config"), ("pretraining", "trained_as"), ("made_by", METADATA), ("pretraining", METADATA))
+    for key, called in parts:
+        name = state[called].get(key) if isinstance(state.get(called), dict) else None
+        if isinstance(name, str):
+            yield name.strip('"')
 
 
 def check_said_arch(state, origin):

@@ -8,6 +8,7 @@ from conf.methods import MODEL_TYPES
 from records import checkpoint
 from records.results import read_config
 from records.runs import identity_of
+from records.stated import makers, with_facts
 from records.weights import Found, check_arch, find_backbone
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised_pretrained.imagenet import imagenet_weights
@@ -46,7 +47,7 @@ def read_weights(kind, arch, dataset, path=None, image_size=None, stem="auto", m
     trained_as = {"stem": "3x3", "mean": dataset.mean, "std": dataset.std,
                   "image_size": dataset.image_size}
     if path is not None:
-        state = checkpoint.read(path)
+        state = with_facts(checkpoint.read(path), path)
         check_start(state, kind, path)
         found = find_backbone(state, path)
         trained_as = found.trained_as
@@ -98,8 +99,7 @@ def _check_method(state, kind, origin):
 
     Raises: ValueError where they differ: the tables would name one thing and show another.
     """
-    parts = (("model_type", state.get("config")), ("pretraining", state.get("trained_as")))
-    for name in (part.get(key) for key, part in parts if isinstance(part, dict)):
+    for name in makers(state):
         if name in PRETRAININGS:
             labels = PRETRAININGS[name].labels
         elif name in MODEL_TYPES and not MODEL_TYPES[name].frozen:

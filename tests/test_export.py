@@ -16,7 +16,10 @@ from PIL import Image
 import export
 import predict
 import utils
+from conf.methods import MODEL_TYPES
+from data.datasets import DATASETS
 from records import checkpoint, portable
+from supervised_pretrained.start import read_weights
 from tests.checkpoints import MEAN, STD, make_checkpoint
 from tests.common import ROOT, rows_of
 
@@ -189,6 +192,30 @@ def test_without_the_other_program(made, tmp_path, capsys, monkeypatch):
     assert "pip install onnx onnxruntime" in error_of(capsys) and not list(tmp_path.iterdir())
     assert run(made["3x3", "Supervised"], "timm", tmp_path / "net.safetensors") == 0
     assert "our own network under timm's names, for timm is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["torchvision", "timm"])
+def test_what_was_exported_still_says_who_made_it_and_what_input_it_expects(made, tmp_path, form):
+    out = tmp_path / f"net{portable.FORMATS[form].ending}"
+    assert run(made["7x7", "SelfSupervisedPretraining"], form, out, "--what", "backbone") == 0
+    weights = start("SelfSupervisedPretrained", out)
+    assert (weights.image_size, weights.usual["mean"]) == (40, tuple(MEAN)) and weights.found.stated
+    with pytest.raises(ValueError, match="made by SelfSupervisedPretraining, without labels; take --model-type Self"):
+        start("SupervisedPretrained", out)
+
+
+def test_what_lies_beside_other_weights_is_not_believed(made, tmp_path):
+    out = tmp_path / "net.pth"
+    assert run(made["7x7", "SelfSupervisedPretraining"], "torchvision", out, "--what", "backbone") == 0
+    torch.save({name: tensor + 1 for name, tensor in torch.load(out).items()}, out)
+    assert start("SupervisedPretrained", out).image_size == 224
+    for text in ("[]", "{", '{"weights": []}'):
+        out.with_suffix(".json").write_text(text)
+        assert start("SupervisedPretrained", out).image_size == 224
+
+
+def start(name, path):
+    return read_weights(MODEL_TYPES[name], "resnet18", DATASETS["cifar100"], path, say=lambda line: None)
 
 
 def test_the_stem_is_a_networks_own(made):

@@ -98,7 +98,8 @@ def test_class_folders_that_blanks_alone_tell_apart(classes, name, said):
     ("subset", "train  test", True), ("split", "training testing", True), ("use", "train holdout unused", True),
     ("subset", "a b", True), ("is_test", "0 1", True), ("is_valid", "True False", True), ("train", "0 1", True),
     ("is_training_image", "0 1", True), ("IsTrain", "0 1", True), ("Usage", "Training PublicTest PrivateTest", True),
-    ("dataset", "train_set test_set", True), ("activity", "training testing cooking eating running", False),
+    ("validation_set", "0 1", True), ("phase", "TRN DEV TST", True), ("dataset", "train_set test_set", True),
+    ("activity", "training testing cooking eating running", False),
     ("fold", "1 2 3", False), ("source", "train station", False), ("is_old", "0 1", False), ("island", "0 1", False)])
 def test_parts_under_another_name_are_not_ignored(classes, title, values, refused):
     """Else a new split would train on what its author tests on."""
@@ -111,6 +112,14 @@ def test_parts_under_another_name_are_not_ignored(classes, title, values, refuse
             read_split(given, classes)
     else:
         assert read_split(given, classes).parts is None
+
+
+@pytest.mark.parametrize("title", ["file", "label", "part"])
+def test_of_two_columns_of_a_name_none_is_preferred(classes, title):
+    given = classes / "mine.csv"
+    given.write_text(f"file,label,part,{title.upper()}\na.png,cat,train,x\n")
+    with pytest.raises(ValueError, match=f"mine.csv: has several columns {title}; take out"):
+        read_split(given, classes)
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ def put(root, source, *places):
 
 def test_a_dataset_without_copies_says_nothing(image_folder, capsys):
     assert run(pretrain, image_folder, *PRETRAIN) == 0 == run(train, image_folder, *TRAIN)
-    assert copies_of(image_folder) == {"train/val": 0, "train/test": 0, "pretraining/val": 0, "pretraining/test": 0}
+    assert copies_of(image_folder) == {"train/val": 0, "train/test": 0, "pretraining/val": 0, "pretraining/test": 0,
+                                       "labels": 0}
     assert "duplicates" not in capsys.readouterr().out
 
 
@@ -78,9 +79,24 @@ def test_what_weights_were_made_from_is_passed_on(image_folder, capsys):
     from records import checkpoint
     torch.save(checkpoint.read(path)["model"], image_folder / "plain.pth")
     theirs = [*linear, "--pretrained-model-path", image_folder / "plain.pth", "--output-dir", image_folder / "theirs"]
+    capsys.readouterr()
     assert run(train, image_folder, *theirs, output="theirs") == 0
+    assert "is not known: " in capsys.readouterr().out
     log, = image_folder.glob("theirs/res/SupervisedPretrained_*.yml")
     assert yaml.safe_load(log.read_text())["duplicates"]["pretraining/test"] is None
+
+
+def test_a_picture_with_two_labels_is_told(image_folder, capsys):
+    """In the training images, and between them and the test."""
+    put(image_folder, "cifar100/train/class0/0.png", "cifar100/train/class1/copy.png", "cifar100/test/class2/copy.png",
+        "cifar100/train/class0/same.png")
+    scratch = ["--model-type", "Supervised", *TRAIN[2:]]
+    assert run(train, image_folder, *scratch) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "another label" in line]
+    assert said == ["duplicates: 4 labelled images are exact copies of one with another label, among the classes "
+                    "class0, class1, class2: no network can be right on both"]
+    log, = image_folder.glob("out/res/Supervised_*.yml")
+    assert yaml.safe_load(log.read_text())["duplicates"]["labels"] == 4
 
 
 def test_what_cannot_be_compared_is_not_known_and_told(image_folder, capsys, monkeypatch):
@@ -90,7 +106,7 @@ def test_what_cannot_be_compared_is_not_known_and_told(image_folder, capsys, mon
         assert run(pretrain, image_folder, *PRETRAIN, "--image-size", "24") == 0
     assert run(train, image_folder, *TRAIN) == 0
     assert copies_of(image_folder) == {"train/val": 0, "train/test": 0, "pretraining/val": None,
-                                       "pretraining/test": None}
+                                       "pretraining/test": None, "labels": 0}
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("duplicates")]
     assert len(said) == 1
     assert "whether images of validation and the test are among the pre-training images is not known" in said[0]
