@@ -16,6 +16,7 @@ from records.names import short
 # What stands between `resnet` and a number in names of networks that have a ResNet's tensors and do
 # something else with them: antialiased ones, say, as timm's resnetblur50. Versions are no such thing.
 _VARIANT = re.compile(r"resnet(?!v\d)[a-z]+[-_]?\d", re.IGNORECASE)
+_ANTIALIASED = re.compile(r"resnet(blur|aa)\d", re.IGNORECASE)  # in names of files, which may say anything
 _NAMES = "arch", "architecture", "model", "model_name", "backbone"
 _OTHERS = {"teacher", "momentum", "ema", "target", "targets", "labels", "optimizer"}  # what is not of this network
 _SIZES = "image_size", "img_size", "input_size"  # px a side, or (3, px, px)
@@ -43,15 +44,25 @@ def makers(state):
 
 
 def check_said_arch(state, origin):
-    """Raises: ValueError where a file names its network as a variant of ResNet, which the tensors
-    need not show. Args: state: dict, as from checkpoint.read."""
+    """Raises: ValueError where a file names its network as a variant of ResNet, in it or by its own name,
+    or as dilated, which the tensors need not show. Args: state: dict, as from checkpoint.read."""
     for called, table in _tables(state):
         names = (*_NAMES, "name") if called in _NAMES else _NAMES
         for name in map(table.get, names):
             if isinstance(name, str) and _VARIANT.search(name):
-                raise ValueError(f"{origin}: of another architecture: it says that it is a "
-                                 f"{short(name, 40)}, which makes other features of the same "
-                                 "tensors; take weights of a plain ResNet")
+                _refuse_variant(origin, name)
+        dilated = table.get("replace_stride_with_dilation")
+        if isinstance(dilated, (list, tuple)) and any(dilated) or _numbers(table.get("output_stride", 32)) != [32]:
+            _refuse_variant(origin, "dilated ResNet")
+    path = Path(str(origin))
+    for name in (path.name, path.parent.name):  # as timm's are called that say nothing inside
+        if _ANTIALIASED.search(name):
+            _refuse_variant(origin, name)
+
+
+def _refuse_variant(origin, name):
+    raise ValueError(f"{origin}: of another architecture: it says that it is a {short(name, 40)}, which makes "
+                     "other features of the same tensors; take weights of a plain ResNet")
 
 
 def stated_input(state, tensors, origin):

@@ -97,6 +97,12 @@ def load_backbone(model, found, origin):
     _check_features(model, origin)
 
 
+def is_untrained(found):
+    """Whether no image has ever gone through a backbone's batch norm in training."""
+    return all(bool((value == name.endswith("running_var")).all()) for name, value in found.tensors.items()
+               if name.endswith(("running_mean", "running_var")))
+
+
 class _Place(NamedTuple):
     where: str  # the dicts around it, each with a dot behind
     tensors: dict  # by name, of the innermost dict
@@ -243,12 +249,16 @@ def _match(body, origin):
 
 
 def _check_steps(place, stem, origin):
-    """Raises: ValueError for an nn.Sequential in which between bn1 and layer1 stands one module where
-    a ResNet with this stem has two, ReLU and max-pool; with none there they are functions."""
-    if stem == "7x7" and place.spelling.get("3") == "layer1":
-        raise ValueError(f"{origin}: an nn.Sequential ({printable(place.where + place.prefix)}0, ...) "
-                         "without the max-pool, or ReLU, that follows a 7x7 convolution in a ResNet; "
-                         "its features would be others here; take weights of a whole one")
+    """Raises: ValueError for an nn.Sequential without a module for each step between bn1 and layer1, ReLU and
+    behind a 7x7 convolution max-pool: one of the children of a network that has functions for them is
+    trained without. And for solo-learn's 3x3 convolution, which it pads by 2."""
+    at, steps = printable(place.where + place.prefix), "ReLU" if stem == "3x3" else "ReLU or max-pool"
+    if place.spelling.get("2") == "layer1" or stem == "7x7" and place.spelling.get("3") == "layer1":
+        raise ValueError(f"{origin}: an nn.Sequential ({at}0, ...) without the {steps} that follows the first "
+                         "convolution in a ResNet; its features would be others here; take weights of a whole one")
+    if stem == "3x3" and place.prefix == "backbone." and "classifier.weight" in place.tensors:
+        raise ValueError(f"{origin}: laid out as solo-learn's files ({at} beside classifier), where a 3x3 convolution "
+                         "is padded by 2, here by 1; if yours is padded by 1, too, save the ResNet alone")
 
 
 def _check_plain(body, origin):

@@ -9,7 +9,7 @@ from records import checkpoint
 from records.results import read_config
 from records.runs import identity_of
 from records.stated import makers, with_facts
-from records.weights import Found, check_arch, find_backbone
+from records.weights import Found, check_arch, find_backbone, is_untrained
 from self_supervised_pretrained.registry import PRETRAININGS
 from supervised_pretrained.imagenet import imagenet_weights
 
@@ -67,6 +67,8 @@ def read_weights(kind, arch, dataset, path=None, image_size=None, stem="auto", m
     size = image_size or usual["image_size"]
     if path is not None and not found.stated:
         say(description(found, path, trained_as, size))
+    if path is not None and is_untrained(found):
+        say(f"{path}: no image has ever gone through its batch norm: are these weights of an untrained network?")
     return Weights(found, origin, size, trained_as, usual, _identity(found, state, path),
                    state.get("seen"))
 
@@ -122,7 +124,7 @@ def description(found, origin, trained_as, size):
     at = f" below {found.place}" if found.place else ""
     others = f"; left out: {', '.join(found.left_out)}" if found.left_out else ""
     mean, std = (",".join(f"{value:g}" for value in trained_as[name]) for name in ("mean", "std"))
-    pool = " and no max-pool" if trained_as["stem"] == "3x3" else ""
+    pool = ", padded by 1, and no max-pool" if trained_as["stem"] == "3x3" else ""
     return (f"{origin}: a {trained_as['arch']} with a {trained_as['stem']} stem{pool}{at}{others}; it "
             f"is taken to expect {size} px, mean {mean}, std {std}; --image-size, --mean and --std "
             "set them")

@@ -36,6 +36,21 @@ def test_variants_with_the_same_tensors_are_known_by_their_name(place):
             find_backbone({"state_dict": WHOLE, **place(name)}, "x.pth")
 
 
+@pytest.mark.parametrize("origin", ["resnetblur50-84f4748f.pth", "models/resnetaa50.a1h_in1k/model.safetensors"])
+def test_variants_that_a_file_is_called_by(origin):
+    with pytest.raises(ValueError, match="of another architecture: it says that it is a resnet"):
+        find_backbone({"state_dict": WHOLE}, origin)
+    find_backbone({"state_dict": WHOLE}, "resnetrun50-blur.pth")
+
+
+@pytest.mark.parametrize("said", [{"replace_stride_with_dilation": [False, True, True]}, {"output_stride": 8}])
+def test_dilated_ones_are_refused(said):
+    plain = dict.fromkeys(said, [False] * 3 if "dilation" in str(said) else 32)
+    find_backbone({"state_dict": WHOLE, "hyper_parameters": plain}, "x.pth")
+    with pytest.raises(ValueError, match="x.pth: .*it says that it is a dilated ResNet"):
+        find_backbone({"state_dict": WHOLE, "hyper_parameters": said}, "x.pth")
+
+
 HALF, IMAGENET = {"mean": [0.5] * 3, "std": [0.5] * 3}, settings.IMAGENET_MEAN
 
 

@@ -23,6 +23,7 @@ WHOLE = {k: v for k, v in MODEL.state_dict().items()}
 BODY = {k: v for k, v in WHOLE.items() if not k.startswith("fc.")}
 OLD = {k: v for k, v in WHOLE.items() if "num_batches_tracked" not in k}
 CHILDREN = torch.nn.Sequential(*list(MODEL.children())[:-1]).state_dict()
+SMALL = {k: v for k, v in resnet("resnet18", 1, "3x3").state_dict().items() if not k.startswith("fc.")}
 MLP = {"0.weight": torch.zeros(512, 512), "0.bias": torch.zeros(512), "2.weight": torch.zeros(9, 512),
        "2.bias": torch.zeros(9)}
 
@@ -66,7 +67,6 @@ FILES = {  # what well-known programs write -> where the ResNet lies, what else 
                    [f"momentum_backbone ({len(BODY)})", "classifier (1)", "projector (1)"]),
     "lightly": ({"state_dict": {**below("backbone.", CHILDREN), "projection_head.layers.0.weight": torch.zeros(2, 2)}},
                 "state_dict.backbone.", ["projection_head (1)"]),
-    "children with tensors": (renumbered(PARTS), "", []),
     "shortcut": ({key.replace("downsample", "shortcut"): value for key, value in BODY.items()}, "", []),
     "compiled": ({"model": below("_orig_mod.module.")}, "model._orig_mod.module.", []),
     "dino": ({"student": below("module.backbone."), "teacher": below("backbone.", changed())},
@@ -128,7 +128,11 @@ REFUSED = {
     "two": ({"state_dict": {**below("image."), **below("depth.", changed())}},
             "2 different ResNets .*'state_dict.image.', 'state_dict.depth.'"),
     "no max-pool": (below("encoder.", renumbered(["conv1", "bn1", "relu", *PARTS[2:]])),
-                    r"an nn.Sequential \(encoder.0, ...\) without the max-pool"),
+                    r"an nn.Sequential \(encoder.0, ...\) without the ReLU or max-pool"),
+    "children with tensors": (below("encoder.", renumbered(PARTS)),
+                              r"an nn.Sequential \(encoder.0, ...\) without the ReLU"),
+    "solo-learn's padding": ({"state_dict": {**below("backbone.", SMALL), "classifier.weight": torch.zeros(9, 512)}},
+                             r"laid out as solo-learn's files \(state_dict.backbone. beside classifier\)"),
     "no mean": ({"model": BODY, "trained_as": {"std": (1, 1, 1), "image_size": 8}}, "trained_as does not say"),
     "no deviation": ({"model": BODY, "trained_as": {"mean": (0, 0, 0), "std": (1, 1, 0), "image_size": 8}},
                      "trained_as does not say"),
@@ -143,10 +147,9 @@ def test_refusals_name_what_is_there(name):
 
 
 def test_without_max_pool_goes_a_stem_for_small_images():
-    small = resnet("resnet18", 5, "3x3").state_dict()
     numbers = {part: str(k) for k, part in enumerate(["conv1", "bn1", "relu", *PARTS[2:]])}
     state = {f"{numbers[part]}.{rest}": value for (part, _, rest), value in
-             ((key.partition("."), value) for key, value in small.items()) if part in numbers}
+             ((key.partition("."), value) for key, value in SMALL.items()) if part in numbers}
     assert find_backbone(state, "x.pth").trained_as["stem"] == "3x3"
 
 
@@ -172,7 +175,17 @@ def test_the_expected_input_is_stated_recognised_or_printed(tmp_path, capsys):
         assert ("taken to expect 224 px, mean 0.485,0.456,0.406" in capsys.readouterr().out) == (name != "simclr")
     torch.save(resnet("resnet18", 5, "3x3").state_dict(), tmp_path / "x.pth")
     assert build(tmp_path / "x.pth").image_size == 32  # a stem for small images
-    assert "a resnet18 with a 3x3 stem and no max-pool" in capsys.readouterr().out  # which no tensor shows
+    assert "a 3x3 stem, padded by 1, and no max-pool" in capsys.readouterr().out  # which no tensor shows
+
+
+def test_weights_that_never_saw_an_image_are_told(tmp_path, capsys):
+    """A model that was saved before its weights were loaded; one batch is enough."""
+    model = resnet("resnet18", 5, "3x3")
+    for seen in (False, True):
+        torch.save(model.state_dict(), tmp_path / "x.pth")
+        build(tmp_path / "x.pth")
+        assert ("weights of an untrained network?" in capsys.readouterr().out) != seen
+        model.train()(torch.randn(2, 3, 32, 32))
 
 
 def test_flags_set_the_input(tmp_path):
