@@ -43,7 +43,12 @@ def origins(source, keys, checks, listed_ns, workers, say):
     origin = _find_keys(source.keys, keys, np.flatnonzero(sure))
     # without keys no size says which files are worth reading
     packed = np.flatnonzero((checks >= 0) & (keys[:, CONTENT] >= 0) & (keys[:, SIZE] >= 0))
-    row_of = {tuple(keys[row, [SIZE, CONTENT]].tolist()): row for row in packed.tolist()}
+    row_of, several = {}, set()
+    for row in packed.tolist():
+        key = tuple(keys[row, [SIZE, CONTENT]].tolist())
+        if checks[row_of.setdefault(key, row)] != checks[row]:  # other pixels: crc32 does not tell these files apart
+            several.add(key)
+    row_of = {key: row for key, row in row_of.items() if key not in several}
     asked = np.flatnonzero((origin < 0) & np.isin(source.keys[:, SIZE], keys[packed, SIZE]))
     for row, content in zip(asked.tolist(), _contents(source, asked, workers, say).tolist()):
         origin[row] = row_of.get((int(source.keys[row, SIZE]), content), -1)

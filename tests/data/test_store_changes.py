@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -225,3 +226,13 @@ def test_only_the_note_is_lost_where_nothing_can_be_written(opener, monkeypatch)
 
     monkeypatch.setattr(store, "locked", refuse)
     assert opener().images.shape == (24, SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize("pixels, found", [([1, 2], [-1, -1]), ([1, 1], [0, 0])])
+def test_files_that_crc32_does_not_tell_apart_are_decoded_anew(pixels, found):
+    """Of one size, as many pictures without compression are; copies are no such files."""
+    keys = np.array([[k if column == changes.INODE else 7 for column in range(5)] for k in (10, 11)])
+    moved = keys[:, :4].copy()
+    moved[:, changes.INODE] += 10
+    source = SimpleNamespace(keys=moved, content=lambda row: 7)
+    assert changes.origins(source, keys, np.array(pixels), 0, 1, print).tolist() == found
