@@ -183,7 +183,8 @@ def _ending(file):
 def _entries(folder):
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            # .name.icloud: a picture that macOS has moved away from this disk
+            return [entry for entry in entries if not entry.name.startswith(".") or entry.name.endswith(".icloud")]
     except OSError as error:
         raise OSError(f"{printable(folder)}: cannot be listed ({error.strerror}); make it "
                       "readable or take it away") from error

@@ -5,7 +5,7 @@ import itertools
 import os
 import warnings
 from array import array
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from data.listing import Walk, formats
 from data.lists import (FILE_TITLES, check_alone, check_list, column_of, delimiter_of, is_list,
                         open_list, rows_of, spelled, unnamed)
 from data.packing import cores, start_pool
-from data.sources import decode
+from data.pixels import in_words
+from data.sources import decode_and_scale
 from records.names import printable
 
 CHUNK = 32  # pictures that a process decodes at once
@@ -26,11 +27,12 @@ CHUNK = 32  # pictures that a process decodes at once
 
 class Picture(NamedTuple):
     """name: as it was given. image: uint8 (size, size, 3), None for a broken one. reason: what is
-    wrong with it, "" for nothing."""
+    wrong with it, "" for nothing. scale: that of its values in words where they were not 8 bits each."""
 
     name: str
     image: Optional[np.ndarray]
     reason: str
+    scale: Optional[str] = None
 
 
 def pictures(given, say=print):
@@ -128,7 +130,17 @@ class _Files:
         return Image.open(path, formats=formats())
 
 
-def decoded(found, size, workers=None):
+def decoded(found, size, workers=None, say=print):
+    """As `_decoded`; says at the end which values were not 8 bits each. Args: say: called with that line."""
+    scales = Counter()
+    for picture in _decoded(found, size, workers):
+        scales.update([picture.scale] * (picture.scale is not None))
+        yield picture
+    if scales:
+        say(in_words(scales))
+
+
+def _decoded(found, size, workers):
     """Decode pictures as a dataset's are (data.sources.decode), in their order, a few ahead.
 
     Args: found: (name, path) of each, as from `pictures`. size: px a side. workers: processes, None
@@ -172,7 +184,8 @@ def _decode(chunk, size):
         warnings.simplefilter("ignore")  # Pillow's, on odd but readable files
         for k, (name, _) in enumerate(chunk):
             try:
-                found.append(Picture(name, np.ascontiguousarray(decode(source, k, size)), ""))
+                image, scale = decode_and_scale(source, k, size)
+                found.append(Picture(name, np.ascontiguousarray(image), "", scale))
             except ValueError as error:
                 found.append(Picture(name, None, printable(error)))
     return found

@@ -126,7 +126,8 @@ def _check_titles(path, titles, columns, rows):
     for k, title in enumerate(titles):
         values = [value for row in rows if k < len(row) and (value := row[k].strip().lower())]
         parts = [part for part in map(said_part, values) if part]
-        says = (said_part(title.strip()) or re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower()) in {*PART_TITLES, *SPELLINGS}
+        word = re.sub(r"^i[sn](?=[^a-z]|train|test|val)|[^a-z]", "", title.lower())
+        says = (said_part(title.strip()) or word in {*PART_TITLES, *SPELLINGS}
                 or set(values) <= {*SPELLINGS, *SHORT_PARTS}
                 or len(set(parts)) > 1 and len(parts) > len(values) / 2)
         if k not in columns and values and says:

@@ -30,6 +30,13 @@ def root(tmp_path):
     return tmp_path / "train"
 
 
+def test_pictures_that_have_been_moved_into_a_cloud_are_told(root):
+    """As macOS does to make room; hidden files go without a word."""
+    for name in (".dog.png.icloud", ".hidden.png"):
+        (root / "a" / name).write_bytes(b"bplist00")
+    assert FolderSource.labelled(root).remark == f"{root}: 1 file is no image and left out: a/.dog.png.icloud"
+
+
 def test_what_pillow_decodes_is_an_image(root):
     Image.init()
     colours = Image.fromarray(picture(8, 8))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from data.pictures import decoded, pictures
 from data.pixels import INTEGER_SCALES, OWN_SCALE, eight_bits, in_words
 from data.sources import FolderSource, decode, decode_and_scale
 from data.store import open_store
@@ -274,3 +275,11 @@ def test_of_more_animations_the_first_frame(suffix, tmp_path):
     options = {"format": "PNG"} if suffix == ".apng" else {}
     frames[0].save(tmp_path / f"x{suffix}", save_all=True, append_images=frames[1:], **options)
     assert np.abs(seen(tmp_path / f"x{suffix}", 8).astype(int) - (255, 0, 0)).max() <= 6
+
+
+def test_somebodys_pictures_of_another_scale_are_told(tmp_path, capsys):
+    """As those of a dataset are: of such pictures the brightness is a guess."""
+    for name, values in (("deep", np.full((16, 16), 4095, np.uint16)), ("usual", np.zeros((16, 16), np.uint8))):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    assert len(list(decoded(pictures([str(tmp_path)]), 8))) == 2
+    assert capsys.readouterr().out == "1 images of other than 8-bit values were brought to 0..255: 1 from 0 to 4095\n"
