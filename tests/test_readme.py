@@ -147,18 +147,6 @@ def test_what_stands_beside_theirs_is_what_the_results_say():
         "with labels on the 60,000 images, linear": "Supervised pre-training, linear"}.items()}
 
 
-def test_the_accuracies_with_few_labels_are_those_of_the_rates_that_are_best_on_validation():
-    text, best = " ".join((ROOT / "README.md").read_text().split()), {}
-    for run in results.read_runs(STUDY / "next" / "res"):
-        row = results.choose_epoch(run.rows)
-        key = run.setting.model_type, run.setting.labels
-        best[key] = max(best.get(key, (0, 0)), (row["val_accuracy"], row["test_accuracy"]))
-    tuned, scratch = ([f"{best[kind, labels][1]:.4f}" for labels in (0.1, 0.01)]
-                      for kind in ("SupervisedPretrainedFinetune", "Supervised"))
-    assert (f"pre-training with labels {tuned[0]} with a tenth of them and {tuned[1]} with a hundredth, at the best of "
-            "three rates; from scratch, at one rate so far, {} and {}. ".format(*scratch)) in text
-
-
 def test_the_demo_table_is_what_its_csvs_hold():
     rows = re.findall(r"^\| (.+) \| (\d\.\d+ ± \d\.\d+) \|$", (ROOT / "README.md").read_text(), re.M)
     found = {(result.setting.model_type, result.runs[0].planned): "{:.3f} ± {:.3f}".format(*result.test[:2])

@@ -80,13 +80,15 @@ def test_the_rates_are_what_their_csvs_hold():
              ("SupervisedPretrainedFinetune", "20"): "with labels (20 epochs), fine-tuned",
              ("SupervisedPretrainedFinetune", "40"): "with labels, fine-tuned",
              ("Supervised", None): "from scratch, 7x7 stem"}
-    made, tried, chosen, seeds = {}, {}, [], {"with labels, fine-tuned": "1"}
-    for run in (run for part in ("res", "half/res", "next/res") for run in results.read_runs(STUDY / part)):
+    made, tried, chosen = {}, {}, []
+    seeds = {"with labels, fine-tuned": "1"}  # else 0
+    few = {**seeds, "SimCLR, fine-tuned": "1", "from scratch, 7x7 stem": "0"}
+    for run in (run for part in ("res", "half/res") for run in results.read_runs(STUDY / part)):
         name = names.get((run.setting.model_type, run.setting.told(f"{BEHIND}epochs")))
         score = results.choose_epoch(run.rows).get("val_accuracy")
         if name is None or run.setting.told("stem") == "3x3":
             continue
-        if run.setting.labels < 1 and run.csv.parent.parent.name == "next":
+        if run.setting.labels < 1 and run.seed == few.get(name):
             made[f"{name}, {run.setting.labels:g}", f"{run.setting.lr:g}"] = f"{score:.3f}"
         elif run.setting.labels == 1 and run.seed == seeds.get(name, "0"):
             made[name, "18 at " * (run.planned == 18) + f"{run.setting.lr:g}"] = f"{score:.3f}"
