@@ -12,11 +12,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 export PRETRAIN_ARGS RATIOS SEEDS LRS
 seeds=${SEEDS:-0 1 2}
 # The grid script of each kind of training, the rates for all labels, for a tenth and for a hundredth, its own options
-simclr="self_supervised_pretrained 0.3,0.03,0.03 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
+simclr="self_supervised_pretrained 0.3,0.01,0.01 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
 half="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20" # of labels, as they were first
 labels="supervised_pretrained 0.1,0.03,0.01 --optimizer sgd --lr 0.1 --weight-decay 5e-4 --epochs 40"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
-same="supervised 0.3,0.03,0.03 --stem 7x7 $input"
+same="supervised 0.3,0.03,0.01 --stem 7x7 $input"
 best="supervised 0.2,0.1,0.1 --start-size 16"
 folder=res/study # of the results
 failed=0
