@@ -274,7 +274,7 @@ def run(main, argv=None):
         if debug:
             raise
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-        message = f"{kind}{error}".strip()
+        message = f"{kind}{' '.join(map(str.strip, str(error).splitlines()))}"
         if len(message) > MESSAGE_LENGTH:
             message = f"{message[:MESSAGE_LENGTH]} ... (--debug)"
         message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in message)

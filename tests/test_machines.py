@@ -153,10 +153,10 @@ def test_an_interrupted_report_says_so(tmp_path):
 
 def test_a_message_keeps_the_blanks_of_a_path(capsys):
     def fail(_):
-        raise ValueError("go on with: train.py --data-dir 'my  pictures'")
+        raise ValueError("it fails:\n  go on with: train.py --data-dir 'my  pictures'\n")
 
     assert run_program(fail, []) == 1
-    assert capsys.readouterr().err == "error: go on with: train.py --data-dir 'my  pictures'\n"
+    assert capsys.readouterr().err == "error: it fails: go on with: train.py --data-dir 'my  pictures'\n"
 
 
 def test_an_empty_count_of_processes_is_one(monkeypatch):

@@ -84,7 +84,7 @@ def test_pre_training_sees_the_training_part_alone(pets, capsys, model_type):
     words = ["--pretrained-model-path", *Path("checkpoint").glob("*/*/last.pth")]
     assert call(train, "--model-type", linear, *SHORT, *words) == 0
     assert yaml_of(f"{linear}_*.yml")["duplicates"] == {
-        "train/val": 0, "train/test": 0, "pretraining/val": 0, "pretraining/test": 0}
+        "train/val": 0, "train/test": 0, "pretraining/val": 0, "pretraining/test": 0, "labels": 0}
     assert call(test_program, "--model-type", linear) == 0
     out = capsys.readouterr().out
     assert ", 6 images" in out and "duplicates" not in out
