@@ -8,8 +8,8 @@ from pathlib import Path
 from conf import global_settings as settings
 
 DIGITS = 100  # of a number on the command line, at most
-# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
 BYTE = 255
+# Bounds that no meaning sets keep a slip from ending in an overflow, or after hours.
 MANY = 10 ** 6  # epochs, images of a batch and the like
 _PLAIN = {int: re.compile(r"[+-]?[0-9]+"),
           float: re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)}

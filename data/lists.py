@@ -22,8 +22,9 @@ def delimiter_of(path):
     if found == ",":
         with open_list(path) as file:
             titles = file.readline()
-        if "," not in titles and column_of(titles.replace('"', "").split(";"), FILE_TITLES) is not None:
-            return ";" if ";" in titles else found
+        named = column_of(titles.replace('"', "").split(";"), FILE_TITLES) is not None
+        if ";" in titles and "," not in titles and named:
+            return ";"
     return found
 
 
@@ -76,8 +77,10 @@ def check_alone(path, line, row, column, is_file):
 
     Args: column: of the names. is_file: name -> whether there is such a file.
     """
+    if not any("\n" in cell for cell in row):
+        return
     delimiter = delimiter_of(path) or ","
-    lines = delimiter.join(row).split("\n")[1:] if any("\n" in cell for cell in row) else ()
+    lines = delimiter.join(row).split("\n")[1:]
     for cells in (text.split(delimiter) for text in lines):
         if column < len(cells) > 1 and cells[column] and is_file(cells[column]):
             raise ValueError(_quotes(path, line, "its quote is closed some rows below"))

@@ -130,14 +130,14 @@ class _Files:
         return Image.open(path, formats=formats())
 
 
-def decoded(found, size, workers=None, say=print):
-    """As `_decoded`; says at the end which values were not 8 bits each. Args: say: called with that line."""
+def decoded(found, size, workers=None):
+    """As `_decoded`; prints at the end which values were not 8 bits each."""
     scales = Counter()
     for picture in _decoded(found, size, workers):
         scales.update([picture.scale] * (picture.scale is not None))
         yield picture
     if scales:
-        say(in_words(scales))
+        print(in_words(scales))
 
 
 def _decoded(found, size, workers):

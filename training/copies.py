@@ -28,7 +28,6 @@ def count_duplicates(args, images, weights):
     if weights.found:
         found.update({f"pretraining/{part}": None if known is None else
                       count_copies(*where, known) for part, where in parts.items()})
-    total = sum(number or 0 for number in found.values())
     for pair, number in found.items():
         if number:
             one, other = pair.split("/")
@@ -40,7 +39,7 @@ def count_duplicates(args, images, weights):
                   f"{printable(weights.origin)} does not say what it was made from")
         print(f"duplicates: whether images of {' and '.join(unknown)} are among the pre-training images is not "
               f"known: {reason}", flush=True)
-    _refuse(args, found, total, weights, train.val is not None)
+    _refuse(args, found, weights, train.val is not None)
     found["labels"] = _count_conflicts(train, test)
     return learned_from(own, weights), found
 
@@ -85,8 +84,8 @@ SHOWN = 6  # names of classes in a line
 NAMES = {"train": "training", "pretraining": "pre-training", "val": "validation", "test": "the test"}
 
 
-def _refuse(args, found, total, weights, split):
-    """Args: total: of the numbers found. split: whether a CSV says which images are to choose and to test on."""
+def _refuse(args, found, weights, split):
+    """Args: split: whether a CSV says which images are to choose and to test on."""
     most = args.max_duplicates
     number = (found.get("pretraining/val") or 0) + split * (found.get("pretraining/test") or 0)
     if most is None and number and args.data in made_from(weights.identity):
@@ -95,6 +94,7 @@ def _refuse(args, found, total, weights, split):
         raise ValueError(f"{number} images {what} have been pre-trained on, so that {judge} would "
                          f"tell what is known by heart; pre-train with the same {flags}, which "
                          "leaves them out, or let them pass with --max-duplicates")
+    total = sum(number or 0 for number in found.values())
     if most is not None and total > most:
         raise ValueError(f"{total} exact copies between the images to learn from and those to "
                          f"choose or test on, more than --max-duplicates {most}; take them away, "
