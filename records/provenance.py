@@ -23,8 +23,9 @@ def write_config(paths, name, identity, duplicates, args, device, precision, kno
     """Write what a run is made from and what made it as YAML, the same into each of the paths.
 
     Args: identity: records.runs.Identity. duplicates: as from training.copies.count_duplicates. args:
-        argparse.Namespace. device: torch.device. precision: what --amp came to there. known: what such a file says of a run that goes on. It stays; what is no
-        longer so of commit, machine and the like is added to its list `resumed`. Raises: OSError.
+        argparse.Namespace. device: torch.device. precision: what --amp came to there. known: what such
+        a file says of a run that goes on. It stays; what is no longer so of commit, machine and the
+        like is added to its list `resumed`. Raises: OSError.
     """
     made_by = {
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__)},
