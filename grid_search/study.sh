@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The study whose results README.md shows: every run behind res/study/res/*.csv, at the scale of two CPU cores.
-# Runs what has no results in res/study/ (labels_half: in half/ there), and resumes what was cut off. DRY_RUN=1 prints
-# the commands that are left.
+# The study whose results README.md shows: every run behind res/study/res/*.csv; those by which rates were chosen,
+# on pre-trainings of their own, in rates/ there; what a larger budget gives, in longer/; 20 epochs with labels, in half/.
+# Runs what has no results there, and resumes what was cut off. DRY_RUN=1 prints the commands that are left,
+# DEVICES=cuda runs them on a GPU.
 #   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
 # SEEDS (0 1 2): of pre-training, and of what is trained on it. Started twice at once, it shares the work, a core each:
 #   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_rates simclr_tuned simclr_ratios
@@ -13,6 +14,8 @@ export PRETRAIN_ARGS RATIOS SEEDS LRS
 seeds=${SEEDS:-0 1 2}
 # The grid script of each kind of training, the rates for all labels, for a tenth and for a hundredth, its own options
 simclr="self_supervised_pretrained 0.3,0.01,0.01 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
+longer="self_supervised_pretrained 0.3,0.01,0.01 --lr 4e-4 --batch-size 256 --epochs 120 --temperature 0.1 \
+    --color-strength 0.5" # three times the budget
 half="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20" # of labels, as they were first
 labels="supervised_pretrained 0.1,0.03,0.01 --optimizer sgd --lr 0.1 --weight-decay 5e-4 --epochs 40"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
@@ -98,7 +101,12 @@ control() {
 }
 
 simclr() { full $simclr; }
-simclr_rates() { rates $simclr; rates_at_length 0 $simclr; rates_few 1 $simclr; }
+simclr_rates() {
+    local folder=res/study/rates
+    rates $simclr
+    rates_at_length 0 $simclr
+    rates_few 1 $simclr
+}
 simclr_tuned() { tuned $simclr; }
 simclr_ratios() { ratios $simclr; }
 labels_half() {
@@ -108,20 +116,41 @@ labels_half() {
     tuned $half
 }
 labels() { full $labels; }
-labels_rates() { rates_at_length 1 $labels; rates_few 1 $labels; }
+labels_rates() {
+    local folder=res/study/rates
+    rates_at_length 1 $labels
+    rates_few 1 $labels
+}
 labels_tuned() { tuned $labels; }
 labels_ratios() { ratios $labels; }
 scratch_rates() {
+    local folder=res/study/rates
     export RATIOS='' SEEDS=0
     tried supervised "0.03 0.1 0.3" --stem 7x7 $input
     tried_few supervised --stem 7x7 $input
+}
+scratch_best_rates() {
+    local folder=res/study/rates
+    export RATIOS='' SEEDS=0
     tried supervised "0.1 0.2 0.4" --start-size 16
     tried_few supervised --start-size 16
 }
 scratch() { from_scratch $same; } # the network of the other rows
 scratch_best() { from_scratch $best; } # at its own best
-parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates simclr_tuned labels_tuned scratch"
-parts+=" scratch_best simclr_ratios labels_ratios"
+simclr_longer() {
+    local folder=res/study/longer
+    full $longer
+    tuned $longer
+}
+scratch_longer() { # the curve of accuracy over budget, whose 18 epochs are above
+    local folder=res/study/longer epochs
+    export RATIOS='' SEEDS=$seeds
+    for epochs in 9 36 72; do
+        network supervised 0.2 128 "$epochs" --start-size 16
+    done
+}
+parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates scratch_best_rates simclr_tuned"
+parts+=" labels_tuned scratch scratch_best simclr_ratios labels_ratios simclr_longer scratch_longer"
 for name in ${*:-$parts}; do
     [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
 done
