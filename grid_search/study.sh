@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The study whose results README.md shows: every run behind res/study/res/*.csv; those by which rates were chosen,
-# on pre-trainings of their own, in rates/ there; what a larger budget gives, in longer/; 20 epochs with labels, in half/.
+# on pre-trainings of their own, in rates/ there; what a larger budget gives, in longer/; 20 epochs of labels, in half/.
 # Runs what has no results there, and resumes what was cut off. DRY_RUN=1 prints the commands that are left,
 # DEVICES=cuda runs them on a GPU.
 #   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
