@@ -20,7 +20,7 @@ half="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20" # of labels, as
 labels="supervised_pretrained 0.1,0.03,0.01 --optimizer sgd --lr 0.1 --weight-decay 5e-4 --epochs 40"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
 same="supervised 0.3,0.03,0.01 --stem 7x7 $input"
-best="supervised 0.2,0.1,0.1 --start-size 16"
+best="supervised 0.2+0.4,0.1+0.2,0.03 --start-size 16" # the two that trials do not tell apart, each
 folder=res/study # of the results
 failed=0
 
@@ -40,7 +40,7 @@ network() { # SCRIPT RATE BATCH_SIZE EPOCHS [options]
 }
 labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a tenth of them, and on a hundredth
     local rates
-    IFS=, read -ra rates <<< "$2"
+    IFS=, read -ra rates <<< "${2//+/ }"
     network "$1" "${rates[0]}" 128 18 "${@:3}"
     network "$1" "${rates[1]}" 64 30 --label-ratio 0.1 "${@:3}"
     network "$1" "${rates[2]}" 32 100 --label-ratio 0.01 "${@:3}"
@@ -138,16 +138,15 @@ scratch_best_rates() {
 scratch() { from_scratch $same; } # the network of the other rows
 scratch_best() { from_scratch $best; } # at its own best
 simclr_longer() {
-    local folder=res/study/longer
+    local folder=res/study/longer seeds=0
     full $longer
     tuned $longer
 }
 scratch_longer() { # the curve of accuracy over budget, whose 18 epochs are above
-    local folder=res/study/longer epochs
-    export RATIOS='' SEEDS=$seeds
-    for epochs in 9 36 72; do
-        network supervised 0.2 128 "$epochs" --start-size 16
-    done
+    local folder=res/study/longer
+    RATIOS='' SEEDS=$seeds network supervised 0.2 128 36 --start-size 16
+    RATIOS='' SEEDS=0 network supervised 0.2 128 9 --start-size 16
+    RATIOS='' SEEDS=0 network supervised 0.2 128 72 --start-size 16
 }
 parts="simclr labels_half labels control simclr_rates labels_rates scratch_rates scratch_best_rates simclr_tuned"
 parts+=" labels_tuned scratch scratch_best simclr_ratios labels_ratios simclr_longer scratch_longer"
