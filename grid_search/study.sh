@@ -3,24 +3,26 @@
 # on pre-trainings of their own, in rates/ there; what a larger budget gives, in longer/; 20 epochs of labels, in half/.
 # Runs what has no results there, and resumes what was cut off. DRY_RUN=1 prints the commands that are left,
 # DEVICES=cuda runs them on a GPU.
-#   bash grid_search/study.sh [part ...]    the functions at the end; without a name all, in the order of the last line
-# SEEDS (0 1 2): of pre-training, and of what is trained on it. Started twice at once, it shares the work, a core each:
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_rates simclr_tuned simclr_ratios
-#   OMP_NUM_THREADS=1 bash grid_search/study.sh labels control labels_rates scratch_rates labels_tuned scratch
+#   bash grid_search/study.sh [part ...]    the functions at the end; without a name all of `parts`, in that order
+# SEEDS (0 1 2): of pre-training, and of what is trained on it. Started several times at once, with other parts or
+# seeds, it shares the work, on two cores with one each:
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh simclr simclr_tuned simclr_ratios
+#   OMP_NUM_THREADS=1 bash grid_search/study.sh labels control labels_tuned scratch scratch_best labels_ratios
 # Reads data/imagenet (60,000 images of 64 px: 200 classes) and CIFAR-100. res/study/protocol.md says why it is so.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../paths.sh"
 export PRETRAIN_ARGS RATIOS SEEDS LRS
 seeds=${SEEDS:-0 1 2}
 # The grid script of each kind of training, the rates for all labels, for a tenth and for a hundredth, its own options
-simclr="self_supervised_pretrained 0.3,0.01,0.01 --lr 3e-4 --epochs 40 --temperature 0.1 --color-strength 0.5"
-longer="self_supervised_pretrained 0.3,0.01,0.01 --lr 4e-4 --batch-size 256 --epochs 120 --temperature 0.1 \
-    --color-strength 0.5" # three times the budget
-half="supervised_pretrained 0.1,0.03,0.03 --lr 1e-3 --epochs 20" # of labels, as they were first
-labels="supervised_pretrained 0.1,0.03,0.01 --optimizer sgd --lr 0.1 --weight-decay 5e-4 --epochs 40"
+simclr="self_supervised_pretrained 0.3,0.01,0.01 --temperature 0.1 --color-strength 0.5 --optimizer adam"
+longer="$simclr --lr 4e-4 --batch-size 256 --epochs 120" # three times the views
+simclr+=" --lr 3e-4 --batch-size 128 --epochs 40"
+# Of labels, as they were first
+half="supervised_pretrained 0.1,0.03,0.03 --optimizer adam --lr 1e-3 --batch-size 128 --epochs 20"
+labels="supervised_pretrained 0.1,0.03,0.01 --optimizer sgd --lr 0.1 --batch-size 128 --weight-decay 5e-4 --epochs 40"
 input="--image-size 96 --start-size 64" # of networks that are trained behind a 7x7 stem
 same="supervised 0.3,0.03,0.01 --stem 7x7 $input"
-best="supervised 0.2+0.4,0.1+0.2,0.03 --start-size 16" # the two that trials do not tell apart, each
+best="supervised 0.2+0.4,0.1+0.2,0.03 --start-size 16" # of two rates the one that is better with three seeds
 folder=res/study # of the results
 failed=0
 
@@ -40,7 +42,7 @@ network() { # SCRIPT RATE BATCH_SIZE EPOCHS [options]
 }
 labelled() { # SCRIPT RATE,RATE,RATE [options]: a network on all labels, on a tenth of them, and on a hundredth
     local rates
-    IFS=, read -ra rates <<< "${2//+/ }"
+    IFS=, read -ra rates <<< "${2//+/ }" # several of a kind have a plus between them
     network "$1" "${rates[0]}" 128 18 "${@:3}"
     network "$1" "${rates[1]}" 64 30 --label-ratio 0.1 "${@:3}"
     network "$1" "${rates[2]}" 32 100 --label-ratio 0.01 "${@:3}"
@@ -53,8 +55,8 @@ tried_few() { # SCRIPT [options]: which is best with a tenth of the labels, and 
     network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
 }
 pretraining() { # SEED [its own options]
-    PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --batch-size 128 --optimizer adam --crop-scale 0.25 \
-        --knn-data cifar100 --knn-every 5 ${*:2}"
+    PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --crop-scale 0.25 --knn-data cifar100 --knn-every 5"
+    PRETRAIN_ARGS+=" ${*:2}"
     [[ $1 == 0 ]] || PRETRAIN_ARGS+=" --seed $1"
     SEEDS=$1
 }

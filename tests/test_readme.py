@@ -138,7 +138,7 @@ def test_what_stands_beside_theirs_is_what_the_results_say():
     rows = {cells[0]: cells for cells in ([cell.strip() for cell in line.strip("|").split("|")]
                                           for line in best.splitlines() if line.startswith("|"))}
     column, over = map(rows["Method"].index, ("Test accuracy", "Test accuracy, ± over pre-trainings"))
-    said_by_us = {method: cells[column] + (f" ± {cells[over]}" if cells[over] not in ("-", over) else "")
+    said_by_us = {method: cells[column] + (f" ± {cells[over]}" if cells[over] != "-" else "")
                   for method, cells in rows.items()}
     assert said == {name: said_by_us[method] for name, method in {
         "from scratch": "Supervised from scratch",
@@ -147,6 +147,24 @@ def test_what_stands_beside_theirs_is_what_the_results_say():
         "SimCLR, linear": "Self-supervised pre-training, linear",
         "with labels on the 60,000 images, fine-tuned": "Supervised pre-training, fine-tuned",
         "with labels on the 60,000 images, linear": "Supervised pre-training, linear"}.items()}
+
+
+def test_the_summary_says_what_the_answer_in_words_says():
+    text = " ".join((ROOT / "README.md").read_text().split())
+    summary = text.partition("So, of these images and budgets: ")[2].partition("What else is to be known")[0]
+    everything, tenth, hundredth = re.split(r"\*\*cifar100[^*]*\*\*", text.partition("### In words")[2])[1:4]
+    with_labels, without, *worth = re.search(
+        r"it gains ([\d.]+) points with labels and ([\d.]+) without.* worth ([\d.]+) times the labels .* and ([\d.]+)"
+        r" times .* it is ([\d.]+) times and, for SimCLR, ([\d.]+) as a linear classifier but ([\d.]+) fine-tuned",
+        summary).groups()
+    same_network = everything.partition("Against that, ")[2]
+    assert f'"Supervised pre-training, fine-tuned" is better by {with_labels} percentage points' in same_network
+    assert f'"Self-supervised pre-training, fine-tuned" is better by {without} percentage points' in same_network
+    needed = [re.search(rf'"{name}": better by [^"]* would need ([\d.]+) times', answer)[1] for answer, name in (
+        (tenth, "Supervised pre-training, fine-tuned"), (tenth, "Self-supervised pre-training, fine-tuned"),
+        (hundredth, "Supervised pre-training, fine-tuned"), (hundredth, "Self-supervised pre-training, linear"),
+        (hundredth, "Self-supervised pre-training, fine-tuned"))]
+    assert worth == needed
 
 
 def test_the_demo_table_is_what_its_csvs_hold():

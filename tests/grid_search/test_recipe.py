@@ -8,7 +8,6 @@ import subprocess
 import pytest
 
 from records import results
-from records.setting import BEHIND
 from tests.common import BASH, ROOT, copy_code, environment, stub_made_from
 from tests.evidence import EVIDENCE, STUDY, TRACKED
 from training.command_line import parse_pretrain, parse_train
@@ -48,7 +47,8 @@ def settings(command):
     """What a command says, but for folders, which have moved since, as runs have other names, and for the device."""
     _, name, *arguments = shlex.split(command)
     args = vars({"train.py": parse_train, "pretrain.py": parse_pretrain}[name](arguments))
-    path, _ = args.pop("pretrained_model_path", None), args.pop("device")
+    path = args.pop("pretrained_model_path", None)
+    del args["device"]
     *_, above, folder = "", "", *args.pop("output_dir").parts
     return str((args, path and path.parts[-3], folder if above == "recipe" else ""))
 
@@ -67,39 +67,7 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
     folders = [STUDY / "recipe" / name / "res" for name in changes] or [STUDY / part for part in PARTS]
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
     printed, made = set(map(settings, done.stdout.splitlines())), set(map(settings, made))
-    left = printed - made
-    assert made <= printed and len(left) <= (script == "study"), "of the study one run was cut off"
-
-
-def test_the_rates_are_what_their_csvs_hold():
-    """Of the trials of four epochs, and the best of these at full length."""
-    part = (STUDY / "README.md").read_text().partition("## Rates")[2].partition("## ")[0]
-    found = {}
-    for lines in re.findall(r"(?:^\|.*\n)+", part, re.M)[:2]:  # all labels, and few; further ones: test_study.py
-        heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines.splitlines()]
-        found.update({(row[0], name): cell for row in rows for name, cell in zip(heads[1:], row[1:]) if cell})
-    names = {("SelfSupervisedPretrainedFinetune", "40"): "SimCLR, fine-tuned",
-             ("SupervisedPretrainedFinetune", "20"): "with labels (20 epochs), fine-tuned",
-             ("SupervisedPretrainedFinetune", "40"): "with labels, fine-tuned",
-             ("Supervised", None): "from scratch, 7x7 stem"}
-    made, tried, chosen = {}, {}, []
-    seeds = {"with labels, fine-tuned": "1"}  # else 0
-    few = {**seeds, "SimCLR, fine-tuned": "1", "from scratch, 7x7 stem": "0"}
-    for run in (run for part in ("rates/res", "half/res") for run in results.read_runs(STUDY / part)):
-        name = names.get((run.setting.model_type, run.setting.told(f"{BEHIND}epochs")))
-        score = results.choose_epoch(run.rows).get("val_accuracy")
-        if name is None or run.setting.told("stem") == "3x3":
-            continue
-        if run.setting.labels < 1 and run.seed == few.get(name):
-            made[f"{name}, {run.setting.labels:g}", f"{run.setting.lr:g}"] = f"{score:.3f}"
-        elif run.setting.labels == 1 and run.seed == seeds.get(name, "0"):
-            made[name, "18 at " * (run.planned == 18) + f"{run.setting.lr:g}"] = f"{score:.3f}"
-            if run.planned == 18:
-                chosen.append((run.setting.model_type, run.setting.lr))
-            else:
-                tried.setdefault(run.setting.model_type, {})[run.setting.lr] = score
-    assert found and found == made
-    assert all(tried[kind][rate] > max(tried[kind].values()) - 0.01 for kind, rate in chosen), "the best in the trials"
+    assert made == printed
 
 
 def test_an_unknown_change_stops_the_script():
