@@ -64,10 +64,10 @@ def find_own(root, stores, given=None):
         return Own(root, None, path, _own_classes(root, stores), leftovers(root, stores))
     found = read_split(given, root)
     if found.is_whole:
-        return Own(root, found, given, drawn=_same(given, path))
+        return Own(root, found, given, drawn=_same(given, path), remark=found.remark)
     if path.exists():
-        return Own(root, _agreeing(found, given, path, root), path)
-    return Own(root, found, path)
+        return Own(root, _agreeing(found, given, path, root), path, remark=found.remark)
+    return Own(root, found, path, remark=found.remark)
 
 
 def check_drawn(root, store_dir=None, given=None):

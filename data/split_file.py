@@ -17,16 +17,21 @@ SPELLINGS = {**{part: part for part in PARTS}, "training": "train", "testing": "
              "validation": "val"}
 SHORT_PARTS = "trn", "dev", "tst"  # as others call them
 PART_TITLES = {"split", "datasplit", "subset", "partition", "usage", "trainingimage"}  # and all of SPELLINGS
+# Of columns, with or without "id", that say which pictures belong together: a network that is tested on some may know
+# them from others.
+GROUP_TITLES = {"patient", "subject", "person", "participant", "individual", "animal", "specimen", "case", "study",
+                "group", "session", "scene", "sequence", "series", "burst", "video", "clip", "camera", "site", "fold"}
 HEADER = "file", "label", "part"
 
 
 class Listed(NamedTuple):
     """Pictures in the order of their paths. files: absolute paths. labels: names of their classes.
-    parts: of PARTS for each, None where they are still to be drawn."""
+    parts: of PARTS for each, None where they are still to be drawn. remark: a line of news, or ""."""
 
     files: tuple
     labels: tuple
     parts: Optional[tuple]
+    remark: str = ""
 
     @property
     def is_whole(self):
@@ -71,7 +76,8 @@ def read_split(path, root):
                     _refuse_twice(where, file, *before, parts[-1])
     found = listed(files, labels, None if columns[2] is None else parts)
     _check(path, found)
-    return found
+    told = [row for _, row in rows if any(map(str.strip, row))]
+    return found._replace(remark=_torn(printable(path), titles, columns, told, parts))
 
 
 def label_of(cell):
@@ -133,6 +139,29 @@ def _check_titles(path, titles, columns, rows):
         if k not in columns and values and says:
             raise ValueError(f"{printable(path)}: the column {short(title.strip(), 40)} seems to say "
                              "which part a picture belongs to; call it part, or take it out")
+
+
+def _torn(path, titles, columns, rows, parts):
+    """In one line, which pictures that belong together are in several parts or may come to be; "" for none. Args:
+    parts: of each row, None where it is drawn."""
+    for k, title in enumerate(titles):
+        word = re.sub(r"id$", "", re.sub("[^a-z]", "", title.lower()))
+        if k in columns or word not in GROUP_TITLES:
+            continue
+        groups = {}
+        for row, part in zip(rows, parts):
+            if k < len(row) and row[k].strip():
+                groups.setdefault(row[k].strip(), []).append(part)
+        several = [name for name, found in groups.items() if len(found) > 1]
+        torn = [name for name in several if len(set(groups[name])) > 1]
+        title = short(title.strip(), 40)
+        if several and parts[0] is None:
+            return (f"{path}: the column {title} is not used: parts are drawn picture by picture, so that pictures of "
+                    f"one {title} come into several; a column part keeps them together")
+        if torn:
+            return (f"{path}: of {len(groups)} values of the column {title}, {len(torn)} are in several parts, the "
+                    f"first of them {short(torn[0], 40)}: what is tested may be known from training")
+    return ""
 
 
 def _known(file, where, root, beside):

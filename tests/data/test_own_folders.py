@@ -1,5 +1,6 @@
 """Folders of images in which the programs themselves leave files, or of which nothing can be read."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -112,6 +113,24 @@ def test_parts_under_another_name_are_not_ignored(classes, title, values, refuse
             read_split(given, classes)
     else:
         assert read_split(given, classes).parts is None
+
+
+@pytest.mark.parametrize("title, values, parts, said", [
+    ("patient", "a b c", "", "the column patient is not used: .* pictures of one patient come into several; "),
+    ("Subject ID", "a b c", "", "the column Subject ID is not used"),
+    ("patient_id", "a b c", "train train test test", "of 3 values of the column patient_id, 3 are in several parts, "
+                                                     "the first of them a: what is tested may be known"),
+    ("patient", "a a b b", "train train test test", ""), ("patient", "", "", ""), ("colour", "a b c", "", "")])
+def test_pictures_that_belong_together_are_not_torn_in_silence(classes, capsys, title, values, parts, said):
+    """patient "": a patient a picture."""
+    files, values, parts = sorted((classes / "train").rglob("*.png")), values.split(), parts.split()
+    lines = [f"{path},{path.parent.name},{values[k % len(values)] if values else k}"
+             + (f",{parts[k % len(parts)]}" if parts else "") for k, path in enumerate(files)]
+    given = classes / "mine.csv"
+    given.write_text("\n".join([f"file,label,{title}" + ",part" * bool(parts), *lines]))
+    load_split("folder", "train", classes, 8, given=given)
+    shown = [line for line in capsys.readouterr().out.splitlines() if " column " in line]
+    assert len(shown) == bool(said) and all(re.search(f"mine.csv: {said}", line) for line in shown)
 
 
 @pytest.mark.parametrize("title", ["file", "label", "part"])
