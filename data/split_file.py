@@ -20,7 +20,7 @@ PART_TITLES = {"split", "datasplit", "subset", "partition", "usage", "trainingim
 # Of columns, with or without "id", that say which pictures belong together: a network that is tested on some may know
 # them from others.
 GROUP_TITLES = {"patient", "subject", "person", "participant", "individual", "animal", "specimen", "case", "study",
-                "group", "session", "scene", "sequence", "series", "burst", "video", "clip", "camera", "site", "fold"}
+                "group", "session", "scene", "sequence", "series", "burst", "video", "clip", "camera", "site"}
 HEADER = "file", "label", "part"
 
 
@@ -142,8 +142,8 @@ def _check_titles(path, titles, columns, rows):
 
 
 def _torn(path, titles, columns, rows, parts):
-    """In one line, which pictures that belong together are in several parts or may come to be; "" for none. Args:
-    parts: of each row, None where it is drawn."""
+    """In one line, which pictures that belong together are in several parts; "" for none. Args: parts: of each row,
+    None where it is drawn. Raises: ValueError where drawing would tear them."""
     for k, title in enumerate(titles):
         word = re.sub(r"id$", "", re.sub("[^a-z]", "", title.lower()))
         if k in columns or word not in GROUP_TITLES:
@@ -156,8 +156,8 @@ def _torn(path, titles, columns, rows, parts):
         torn = [name for name in several if len(set(groups[name])) > 1]
         title = short(title.strip(), 40)
         if several and parts[0] is None:
-            return (f"{path}: the column {title} is not used: parts are drawn picture by picture, so that pictures of "
-                    f"one {title} come into several; a column part keeps them together")
+            raise ValueError(f"{path}: parts would be drawn picture by picture, so that pictures of one {title} come "
+                             f"into several; say them in a column part, or take the column {title} out")
         if torn:
             return (f"{path}: of {len(groups)} values of the column {title}, {len(torn)} are in several parts, the "
                     f"first of them {short(torn[0], 40)}: what is tested may be known from training")

@@ -93,7 +93,7 @@ def make_plan(pictures, seconds, size, stem, speed, methods):
     epochs = _within((left - before) / (SEEDS * step * per_epoch[1.0]), "training")
     steps = epochs * per_epoch[1.0]
     trainings = []
-    for share in shares:
+    for share in reversed(shares):  # so that the newest, which is applied where none is named, has all labels
         trained_row = {**TRAINED, "epochs": -(-steps // per_epoch[share])}
         for name in methods:
             own_size, own_stem = _input_of(name, size, stem)

@@ -21,7 +21,7 @@ from data.datasets import open_source
 from data.own import check_apart, pile, stores_of
 from data.sampling import stratified
 from grid_search.all_methods import commands
-from grid_search.budget import FEW, Pictures, choose_input, make_plan
+from grid_search.budget import FEW, LEAST, Pictures, choose_input, make_plan
 from grid_search.cells import Cell, words_of
 from grid_search.speed import images_per_second
 from records.files import whole
@@ -223,6 +223,8 @@ def describe(pictures, plan, own, side):
                f"{pictures.classes} classes")
     yield (f"networks see {row['image-size']} px through a {row['stem']} stem; pre-training has "
            f"{row['epochs']} epochs; then {plan.seeds * len(trained)} trainings")
+    if row["epochs"] == LEAST["pretraining"]:
+        yield "that is the least pre-training there is: with more --minutes it has more epochs"
     yield f"expected time: {plan.seconds / 60:.0f} min (asked for: {own.minutes:g})"
 
 

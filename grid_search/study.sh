@@ -155,5 +155,6 @@ parts+=" labels_tuned scratch scratch_best simclr_ratios labels_ratios simclr_lo
 for name in ${*:-$parts}; do
     [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
 done
+[[ -d ${at}data/imagenet/train ]] || { echo "error: no images at ${at}data/imagenet/train" >&2; exit 1; }
 for name in ${*:-$parts}; do "$name"; done
 exit "$failed"

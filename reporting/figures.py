@@ -19,7 +19,7 @@ def is_lost(result, kind):
 
 def bar_label(result):
     """A method, padded to three lines, and below it its setting."""
-    label, setting = label_of([result]), result.setting
+    label, setting = label_of([result]).replace("pre-training on ", "pre-training\non "), result.setting
     ratio = "" if setting.ratio is None else f"\nratio {setting.ratio:g}"
     several = f"\n{result.pretrainings} pre-trainings" * (result.pretrainings > 1)  # in a line: labels are side by side
     rate = f", lr {setting.lr:g}\nbatch {setting.batch_size}" if setting.lr is not None else "\n"

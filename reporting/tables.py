@@ -19,9 +19,10 @@ SELECTION = ("The test accuracy is that of the epoch with the best validation ac
              "differ in their seed, a mean is that of their means, whose sample standard deviation "
              "has a column of its own. A linear classifier that is solved (lbfgs) on all labels is "
              "the same for every seed, and counts once for each pre-training.")
-CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation, "
-              "the number of seeds in brackets, or of pre-trainings x seeds (of trainings on "
-              "pre-trainings, where not all have as many); * marks unfinished training.")
+CROSS_NOTE = ("In tables by ratio, a cell is the test accuracy of its setting best on validation; where "
+              "there are several pre-trainings, ± is over their means. In brackets is the number of "
+              "seeds, or of pre-trainings x seeds (of trainings on pre-trainings, where each has a seed "
+              "of its own); * marks unfinished training.")
 COPIES = {"train/val": ("validation", "labelled training"),
           "train/test": ("test", "labelled training"),
           "pretraining/val": ("validation", "pre-training"),
@@ -208,7 +209,7 @@ def best_cell(results):
     runs = before if best.setting.solved else runs
     if before > 1:
         seeds = f"{before} x {seeds}" if runs == before * seeds else f"{runs} on {before}"
-    return f"{mean_std_text(best.test)} ({seeds})" + "*" * is_partial(best)
+    return f"{mean_std_text(best.test[:1] + (best.test.bar,))} ({seeds})" + "*" * is_partial(best)
 
 
 def cross_table(results, column):

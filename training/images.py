@@ -101,7 +101,7 @@ def open_pretraining(args):
     if trained_part(args.data, labels) == "train" and split.labels.min() >= 0:
         drawn = len(hold_out(split.labels, args.val_ratio, args.val_seed)[1])
         if drawn:
-            print(f"left out: {drawn} of {len(split.labels)} images, which train.py holds out to "
+            print(f"left out of pre-training: {drawn} of {len(split.labels)} images, which train.py holds out to "
                   f"choose on (--val-ratio {args.val_ratio:g}, --val-seed {args.val_seed}); test "
                   "images are not read at all", flush=True)
     return split
@@ -118,7 +118,7 @@ def _apart_from_judged(args, split, folders):
     and to test on nor copies of them. Returns: Split."""
     held_out, known = _judged(args, split)
     if held_out:
-        print(f"left out: {held_out}", flush=True)
+        print(f"left out of pre-training: {held_out}", flush=True)
     found = _without_copies(split, known, str(args.data_dir))
     for folder in folders:
         options = {name: value for name, value in _options(args).items() if name != "given"}
@@ -155,7 +155,7 @@ def _without_copies(split, known, name):
     if known is not None:
         same = copies(split, rows, known)
         if same.any():
-            print(f"left out: {same.sum()} of {len(rows)} images of {printable(name)}, copies of "
+            print(f"left out of pre-training: {same.sum()} of {len(rows)} images of {printable(name)}, copies of "
                   "images to choose or test on", flush=True)
         rows = rows[~same]
     return split._replace(rows=rows, val=None)

@@ -61,6 +61,7 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
     copy_code(tmp_path)
     stub_made_from(tmp_path)
+    (tmp_path / "data/imagenet/train").mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env=environment(DRY_RUN="1"))

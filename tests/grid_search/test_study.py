@@ -1,6 +1,7 @@
 """The tables that stand beside the study, in res/study/README.md, are what its CSVs hold."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -49,6 +50,19 @@ def of_kind(name, labels, among):
     return [result for result in among if (result.setting.model_type, result.setting.told("stem")) == (kind, stem)
             and result.setting.labels == float(labels) and rate in (None, result.setting.lr)
             and result.setting.ratio in (None, 1)]
+
+
+def test_the_images_are_laid_out_as_the_snippet_says(tmp_path, monkeypatch):
+    snippet = re.search(r"```python\n(.*?)```", (STUDY / "README.md").read_text(), re.S)[1]
+    copied = []
+    monkeypatch.setattr("shutil.copy", lambda file, folder: copied.append((file, folder.name)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "res/study").mkdir(parents=True)
+    (tmp_path / "res/study/imagenet.txt").write_text((STUDY / "imagenet.txt").read_text())
+    exec(snippet, {})
+    classes = Counter(name for _, name in copied)
+    assert len(set(copied)) == 60000 and len(classes) == 200 and set(classes.values()) == {300}
+    assert all(f"/{name}_" in file for file, name in copied)
 
 
 @pytest.mark.parametrize("row", tables("On one H200 and on two CPU cores")[0][1:], ids=lambda row: " ".join(row[:2]))

@@ -79,7 +79,7 @@ def overlap():
 def test_pre_training_sees_the_training_part_alone(pets, capsys, model_type):
     assert call(pretrain, "--model_type", model_type, *PRETRAIN) == 0
     assert overlap() == (0, 0, 21)
-    assert "left out: 3 images to choose on, 6 to test on" in capsys.readouterr().out
+    assert "left out of pre-training: 3 images to choose on, 6 to test on" in capsys.readouterr().out
     linear = model_type.replace("Pretraining", "Pretrained")
     words = ["--pretrained-model-path", *Path("checkpoint").glob("*/*/last.pth")]
     assert call(train, "--model-type", linear, *SHORT, *words) == 0
@@ -102,7 +102,7 @@ def test_unlabelled_folders_are_pre_trained_on_but_for_copies_of_what_is_judged_
     assert call(pretrain, *PRETRAIN, "--unlabelled", "more") == 0
     out = capsys.readouterr().out
     assert overlap() == (0, 0, 21 + 4 + 4)
-    assert "left out: 9 of 13 images of more, copies of images to choose or test on" in out
+    assert "left out of pre-training: 9 of 13 images of more, copies of images to choose or test on" in out
     assert "SelfSupervisedPretraining on 29 images" in out and "knn accuracy" in out
     with_more = yaml_of("pretrain_*.yml")["data"]
     assert call(pretrain, *PRETRAIN) == 0 and overlap() == (0, 0, 25)
@@ -119,7 +119,7 @@ def test_unlabelled_pictures_beside_train_and_test(pets, capsys):
             shutil.copy(pets / name / f"{k}.png", place)
     assert call(pretrain, *PRETRAIN, "--data-dir", "parted", "--unlabelled", "pets", "--val-ratio", "0.3") == 0
     out = capsys.readouterr().out
-    assert "left out: 6 images to choose on, 9 to test on" in out and "left out: 15 of 30 images of pets, copies" in out
+    assert "left out of pre-training: 6 images to choose on, 9 to test on" in out and "left out of pre-training: 15 of 30 images of pets, copies" in out
     assert call(train, "--model-type", "SelfSupervisedPretrained", *SHORT, "--data-dir", "parted",
                 "--val-ratio", "0.3") == 0
     found = yaml_of("SelfSupervisedPretrained_*.yml")["duplicates"]
