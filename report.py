@@ -101,8 +101,8 @@ def best_settings(results):
 
 def build_parser():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--res", type=path, help="CSV folder (default: res, with --readme that of "
-                        "the repository's own study)")
+    parser.add_argument("--res", type=path, help="CSV folder, or the --output-dir that it lies in "
+                        "(default: res, with --readme that of the repository's own study)")
     parser.add_argument("--out", type=path, help="folder to write report/ into (default: as --res)")
     parser.add_argument("--data", help="only training runs on it, and pre-trainings on what they "
                         "started from (default: a section a dataset)")
@@ -129,6 +129,8 @@ def main(argv=None):
             print(f"wrote {args.readme}")
             return 0
         args.res = args.res or Path("res")
+        if (args.res / "res").is_dir() and not any(args.res.glob("*.csv")):  # the --output-dir of its runs
+            args.res /= "res"
         results = read_results(args.res, args.name_filter)
         if not results:
             raise ValueError(f"no usable CSV in {args.res} with {args.name_filter!r} in its name: "

@@ -10,6 +10,11 @@ from reporting.style import bests, footnote, line_label, look_of, method_of, met
 FILLS = "full", "none", "left", "bottom"  # of markers: lines of one model type, other stem or weights
 
 
+def dashes(look, repeat):
+    """The line style of a model type that has been there before so often."""
+    return (0, (repeat + 1, 1)) if repeat else look.line
+
+
 def best_by(results, value_of):
     """[{value: its setting best on validation}] of each method that has two values.
 
@@ -44,7 +49,7 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     for line, repeat in zip(lines, repeats(list(line.values())[0] for line in lines)):
         shown = list(line.values())
         look, means = look_of(shown[0].setting.model_type), [result.test.mean for result in shown]
-        axes.plot(list(line), means, color=look.colour, marker=look.marker, linestyle=look.line,
+        axes.plot(list(line), means, color=look.colour, marker=look.marker, linestyle=dashes(look, repeat),
                   fillstyle=FILLS[repeat % len(FILLS)], markerfacecoloralt="white",
                   label=line_label(shown))
         axes.errorbar(list(line), means, [result.test.bar or math.nan for result in shown],
@@ -52,8 +57,7 @@ def draw_points(title, xlabel, ticks, lines, notes, flat=()):
     for result, repeat in zip(flat, repeats(flat)):
         look, mean = look_of(result.setting.model_type), result.test.mean
         std = result.test.bar or 0
-        axes.axhline(mean, color=look.colour, linestyle=(0, (repeat + 1, 1)) if repeat else look.line,
-                     label=line_label([result]))
+        axes.axhline(mean, color=look.colour, linestyle=dashes(look, repeat), label=line_label([result]))
         axes.axhspan(mean - std, mean + std, color=look.colour, alpha=0.15,
                      linewidth=0)
     axes.set_xscale("log" if min(ticks) > 0 else "linear")
@@ -127,7 +131,7 @@ def draw_curves(results, title):
         return None
     figure, axes = new_axes(3.4, f"Learning curves at the setting best on validation, {title}")
     for (label, look, (epochs, means, deviations)), repeat in zip(lines, repeats(best)):
-        axes.plot(epochs, means, color=look.colour, linestyle=look.line, marker=look.marker,
+        axes.plot(epochs, means, color=look.colour, linestyle=dashes(look, repeat), marker=look.marker,
                   fillstyle=FILLS[repeat % len(FILLS)], markerfacecoloralt="white",
                   markevery=max(1, len(epochs) // 10), label=label)
         axes.fill_between(epochs, [m - d for m, d in zip(means, deviations)],

@@ -121,12 +121,6 @@ def test_foreign_files_are_named_and_skipped(res, capsys, name, content):
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: no usable CSV")
 
 
-def test_no_folder_is_one_line_and_status_1(tmp_path, capsys):
-    assert report.main(["--res", str(tmp_path / "none")]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-
-
 def test_data_and_name_filter(res, capsys):
     write_run(res, NAME, [epoch(0.5, 0.5)])
     write_run(res, "Supervised_digits-adam-lr1e-05-bs8", [epoch(0.5, 0.5)])
