@@ -1,4 +1,5 @@
-"""The house: imports run downward only, nothing private crosses a file, and importing does nothing."""
+"""The house: imports run downward only, lines and files are short, nothing private crosses a file, and importing does
+nothing."""
 
 import ast
 import subprocess
@@ -55,6 +56,16 @@ def test_no_private_name_of_another_file_is_used(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             assert not node.attr.startswith("_"), f"{node.value.id}.{node.attr}"
+
+
+def test_lines_end_within_120_columns():
+    """Tables of Markdown aside."""
+    texts = [*FILES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("*.sh"), *ROOT.glob("*/*.sh"), *ROOT.glob("*.md"),
+             *ROOT.glob("docs/*.md"), *ROOT.glob("res/study/*.md")]
+    long = [f"{path.relative_to(ROOT)}:{number}" for path in texts
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if len(line) > 120 and not line.startswith("|")]
+    assert long == []
 
 
 def test_files_and_packages_are_small():
