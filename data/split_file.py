@@ -143,7 +143,8 @@ def _check_titles(path, titles, columns, rows):
 
 def _torn(path, titles, columns, rows, parts):
     """In one line, which pictures that belong together are in several parts; "" for none. Args: parts: of each row,
-    None where it is drawn. Raises: ValueError where drawing would tear them."""
+    None where none is said. Raises: ValueError where drawing would tear them."""
+    drawn = {None} if "val" in parts else {None, "train"}
     for k, title in enumerate(titles):
         word = re.sub(r"id$", "", re.sub("[^a-z]", "", title.lower()))
         if k in columns or word not in GROUP_TITLES:
@@ -152,12 +153,11 @@ def _torn(path, titles, columns, rows, parts):
         for row, part in zip(rows, parts):
             if k < len(row) and row[k].strip():
                 groups.setdefault(row[k].strip(), []).append(part)
-        several = [name for name, found in groups.items() if len(found) > 1]
-        torn = [name for name in several if len(set(groups[name])) > 1]
+        torn = [name for name, found in groups.items() if len(set(found)) > 1]
         title = short(title.strip(), 40)
-        if several and parts[0] is None:
+        if any(sum(part in drawn for part in found) > 1 for found in groups.values()):
             raise ValueError(f"{path}: parts would be drawn picture by picture, so that pictures of one {title} come "
-                             f"into several; say them in a column part, or take the column {title} out")
+                             f"into several; say all three in a column part, or take the column {title} out")
         if torn:
             return (f"{path}: of {len(groups)} values of the column {title}, {len(torn)} are in several parts, the "
                     f"first of them {short(torn[0], 40)}: what is tested may be known from training")

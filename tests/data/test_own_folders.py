@@ -117,11 +117,12 @@ def test_parts_under_another_name_are_not_ignored(classes, title, values, refuse
 
 @pytest.mark.parametrize("title, values, parts, said", [
     ("patient", "a b c", "", ValueError), ("Subject ID", "a b c", "", ValueError),
-    ("patient_id", "a b c", "train train test test", "of 3 values of the column patient_id, 3 are in several parts, "
+    ("patient", "a b c", "train train test test", ValueError),
+    ("patient_id", "a b c", "train val test test", "of 3 values of the column patient_id, 3 are in several parts, "
                                                      "the first of them a: what is tested may be known"),
-    ("patient", "a a b b", "train train test test", ""), ("patient", "", "", ""), ("colour", "a b c", "", "")])
+    ("patient", "a a b c", "train train test val", ""), ("patient", "", "", ""), ("colour", "a b c", "", "")])
 def test_pictures_that_belong_together_are_not_torn_in_silence(classes, capsys, title, values, parts, said):
-    """patient "": a patient a picture."""
+    """patient "": a patient a picture. Without the part val it is drawn of the training part."""
     files, values, parts = sorted((classes / "train").rglob("*.png")), values.split(), parts.split()
     lines = [f"{path},{path.parent.name},{values[k % len(values)] if values else k}"
              + (f",{parts[k % len(parts)]}" if parts else "") for k, path in enumerate(files)]
