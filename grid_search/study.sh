@@ -55,6 +55,7 @@ tried_few() { # SCRIPT [options]: which is best with a tenth of the labels, and 
     network "$1" "0.01 0.03 0.1" 32 100 --label-ratio 0.01 "${@:2}"
 }
 pretraining() { # SEED [its own options]
+    [[ -e ${at}data/imagenet ]] || { echo "error: no images at ${at}data/imagenet" >&2; exit 1; }
     PRETRAIN_ARGS="--image-size 64 --start-size 32 --stem 7x7 --crop-scale 0.25 --knn-data cifar100 --knn-every 5"
     PRETRAIN_ARGS+=" ${*:2}"
     [[ $1 == 0 ]] || PRETRAIN_ARGS+=" --seed $1"
@@ -155,6 +156,5 @@ parts+=" labels_tuned scratch scratch_best simclr_ratios labels_ratios simclr_lo
 for name in ${*:-$parts}; do
     [[ " $parts " == *" $name "* ]] || { echo "error: no part $name of $parts" >&2; exit 2; }
 done
-[[ -d ${at}data/imagenet/train ]] || { echo "error: no images at ${at}data/imagenet/train" >&2; exit 1; }
 for name in ${*:-$parts}; do "$name"; done
 exit "$failed"

@@ -61,7 +61,7 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
     """In a copy without results, where nothing counts as done. recipe: a change by each function of the script."""
     copy_code(tmp_path)
     stub_made_from(tmp_path)
-    (tmp_path / "data/imagenet/train").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "data/imagenet").mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         [BASH, f"grid_search/{script}.sh", *changes], capture_output=True, text=True, cwd=tmp_path, check=True,
         env=environment(DRY_RUN="1"))
@@ -69,6 +69,13 @@ def test_the_script_prints_the_commands_that_made_the_evidence(script, changes, 
     made = [results.read_config(path.with_suffix(".yml"))["command"] for path in EVIDENCE if path.parent in folders]
     printed, made = set(map(settings, done.stdout.splitlines())), set(map(settings, made))
     assert made == printed
+
+
+def test_the_study_says_once_that_its_images_are_missing(tmp_path):
+    copy_code(tmp_path)
+    done = subprocess.run([BASH, "grid_search/study.sh"], capture_output=True, text=True, check=False, cwd=tmp_path,
+                          env=environment(DRY_RUN="1"))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: no images at data/imagenet\n")
 
 
 def test_an_unknown_change_stops_the_script():
