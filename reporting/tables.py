@@ -209,7 +209,7 @@ def best_cell(results):
     runs = before if best.setting.solved else runs
     if before > 1:
         seeds = f"{before} x {seeds}" if runs == before * seeds else f"{runs} on {before}"
-    return f"{mean_std_text(best.test[:1] + (best.test.bar,))} ({seeds})" + "*" * is_partial(best)
+    return f"{mean_std_text(best.test._replace(std=best.test.bar))} ({seeds})" + "*" * is_partial(best)
 
 
 def cross_table(results, column):

@@ -74,6 +74,40 @@ def test_two_cores_and_a_gpu_gave_what_the_table_says(row):
     assert on_gpu(found) and [cell(same, same.test), cell(found, found.test)] == [before, now]
 
 
+def test_how_well_two_cores_and_a_gpu_agree_is_what_the_table_says():
+    rows = [[[float(number) for number in re.findall(r"[\d.]+", text)] for text in row[2:]]
+            for row in tables("On one H200 and on two CPU cores")[0][1:]]
+    once = sum(before[-1] == 1 for before, _ in rows)
+    apart = max(abs(before[0] - now[0]) for before, now in rows)
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert (len(rows), once) == (17, 9) and "17 of the rows had run there, too, nine of them once; " in said
+    assert f"they differ by at most {100 * apart:.1f} points" in said
+
+
+def test_what_ran_twice_on_the_gpu_differs_by_what_the_readme_says():
+    found = {run.csv.name: results.choose_epoch(run.rows)["val_accuracy"]
+             for run in results.read_runs(STUDY / "rates/res") if "H200" in run.config["machine"]}
+    again = {run.csv.name: results.choose_epoch(run.rows).get("val_accuracy")
+             for run in results.read_runs(STUDY / "res")}
+    apart = sorted((round(abs(found[name] - again[name]), 3) for name in {*found} & {*again}), reverse=True)
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert "two that ran twice differed by {:.3f} and {:.3f} on validation".format(*apart) in said and len(apart) == 2
+
+
+def test_one_pretraining_with_labels_is_behind_the_others_by_what_the_readme_says():
+    behind = []
+    for result in (result for result in MAIN if result.setting.model_type == "SupervisedPretrained"
+                   and result.setting.ratio == 1):
+        means = {}
+        for run, row in result.counted:
+            means.setdefault(run.behind, []).append(row["test_accuracy"])
+        low, *others = sorted(sum(values) / len(values) for values in means.values())
+        behind += [100 * (other - low) for other in others]
+    for page in (ROOT / "README.md", STUDY / "README.md"):
+        said = f"gave linear classifiers {min(behind):.1f} to {max(behind):.1f} points behind the other two"
+        assert said in " ".join(page.read_text().split())
+
+
 @pytest.mark.parametrize("row", tables("What a larger budget gives")[0][1:], ids=lambda row: " ".join(row[:3]))
 def test_a_larger_budget_gave_what_the_table_says(row):
     name, labels, epochs, *said = row
